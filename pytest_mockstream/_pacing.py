@@ -1,0 +1,111 @@
+"""When chunks come: durations, gaps between chunks, seeded jitter.
+
+The wall: no clock. Everything here turns settings into seconds; somebody else waits.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+from ._exceptions import ScriptError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?\s*", re.ASCII)
+
+
+def seconds(value: object, *, name: str) -> float:
+    """Return a duration as seconds.
+
+    Args:
+        value: a number of seconds, or text such as ``"50ms"``, ``"1.5s"``, ``"2m"``, ``"10h"``.
+        name: what the duration is for, for the message.
+
+    Raises:
+        ScriptError: it is negative, not finite or no duration at all.
+    """
+    number: float | None = None
+    if isinstance(value, str):
+        if match := _DURATION.fullmatch(value):
+            number = float(match[1]) * _UNITS[match[2] or "s"]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    if number is None or not math.isfinite(number) or number < 0:
+        msg = f"{name}={value!r} is not a duration: give seconds >= 0, or text like '50ms', '1.5s', '2m'"
+        raise ScriptError(msg)
+    return number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """How fast a stream comes. None means "not said here": a wider setting decides, in the end the default.
+
+    Attributes:
+        delay: seconds before each chunk of content (the inter-token latency); default 0.
+        ttft: seconds before the first chunk of content, instead of ``delay`` (time to first token).
+        jitter: each gap after the first is ``delay`` plus or minus up to so many seconds, never below 0; default 0.
+        seed: of the jitter. The same seed gives the n-th stream of a test the same gaps again; default 0.
+        tokens_per_second: another way to say ``delay``: its inverse, one chunk being one token.
+    """
+
+    delay: float | None = None
+    ttft: float | None = None
+    jitter: float | None = None
+    seed: int | None = None
+    tokens_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("delay", "ttft", "jitter"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, seconds(value, name=name))
+        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
+            msg = f"seed={self.seed!r} is not an int"
+            raise ScriptError(msg)
+        self._check_rate()
+
+    def _check_rate(self) -> None:
+        rate = self.tokens_per_second
+        if rate is None:
+            return
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not (0 < rate < math.inf):
+            msg = f"tokens_per_second={rate!r} is not a rate: give a finite number above 0"
+            raise ScriptError(msg)
+        if self.delay is not None:
+            msg = f"delay={self.delay!r} and tokens_per_second={rate!r} contradict each other: give one of them"
+            raise ScriptError(msg)
+
+    def over(self, wider: Pacing) -> Pacing:
+        """Return this pacing with what it leaves open filled in from a wider one."""
+        changes = {
+            f.name: getattr(wider, f.name)
+            for f in fields(self)
+            if getattr(self, f.name) is None and not (f.name in _RATE and self._has_rate())
+        }
+        return replace(self, **changes)
+
+    def _has_rate(self) -> bool:
+        return any(getattr(self, name) is not None for name in _RATE)
+
+    def gaps(self, *, salt: int = 0) -> Iterator[float]:
+        """Yield the seconds before the first chunk of content, the second, and so on, without end.
+
+        Args:
+            salt: tells streams apart that share a seed.
+        """
+        delay = self.delay or 0.0
+        if self.tokens_per_second is not None:
+            delay = 1 / self.tokens_per_second
+        yield delay if self.ttft is None else self.ttft
+        if not self.jitter:
+            while True:
+                yield delay
+        # Text seeds are hashed with SHA-512, the same on every run and machine (unlike hash()).
+        uniform = random.Random(f"{self.seed or 0}/{salt}").uniform  # noqa: S311 - pacing, not cryptography
+        while True:
+            yield max(0.0, delay + uniform(-self.jitter, self.jitter))
+
+
+_RATE = ("delay", "tokens_per_second")
