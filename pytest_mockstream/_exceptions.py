@@ -61,7 +61,12 @@ class ProviderError(MockStreamError):
     """
 
     def __init__(
-        self, message: str, *, status: int, retry_after: float | None = None, type: str | None = None
+        self,
+        message: str,
+        *,
+        status: int,
+        retry_after: float | None = None,
+        type: str | None = None,  # noqa: A002 - every provider's own word
     ) -> None:
         super().__init__(message)
         self.status = status

@@ -1,0 +1,345 @@
+"""Which script answers which request, and what became of every stream that was opened.
+
+The wall: no clock of its own, no waiting but in ``assert_closed``. A ``Request`` is the ledger's entry for one stream;
+it never holds the stream, so a stream that nobody holds any more is dropped, whatever the ledger remembers.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from ._bell import Bell
+from ._callsite import CallSite
+from ._exceptions import ScriptError, UnexpectedRequestError, UnusedScriptError
+from ._script import Script
+
+State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
+
+_SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNORECASE)
+
+# Every open stream of the process, as asyncio keeps every task: the leak check compares what is open before and after.
+# Strong references are safe, for an entry does not hold its stream. Single operations on a dict are atomic.
+_open: dict[int, Request] = {}
+
+
+def open_requests() -> list[Request]:
+    """Return the ledger's entries of all streams that are open now, in every door of the process."""
+    return [request for request in list(_open.values()) if request.state == "open"]
+
+
+class Progress(Protocol):
+    """What the ledger asks of a playback, long after its stream may be gone."""
+
+    @property
+    def produced(self) -> int:
+        """How many units have arrived by now, read or not."""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the time that the stream was given has run out before its end."""
+
+    def now(self) -> float:
+        """Return the seconds since the opening."""
+
+
+def redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with everything that looks like a credential replaced."""
+    return {name: "[redacted]" if _SECRET.search(name) else value for name, value in headers.items()}
+
+
+@dataclass(eq=False, slots=True, kw_only=True, weakref_slot=True)
+class Request:
+    """One request, as the code under test made it, and what became of its stream.
+
+    Attributes:
+        number: position in the record, from 1.
+        provider: who was asked.
+        path: the URL's path, or the method of the client.
+        model: the model that was asked, or None.
+        messages: the conversation, as the request gave it; a prompt is one message of the user.
+        params: everything else that the request said.
+        headers: as sent, credentials redacted.
+        streaming: whether a stream was asked for.
+        opened_at: the caller's line.
+        chunks_sent: chunks handed to the consumer.
+        chunk_count: chunks a whole reading would have got; None where there is no end.
+        left_at: when the stream was over, in seconds since it was opened.
+        last_sent_at: when the last chunk was handed over, in seconds since the stream was opened.
+    """
+
+    number: int = 0
+    provider: str
+    path: str
+    model: str | None
+    messages: list[Mapping[str, Any]]
+    params: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+    streaming: bool
+    opened_at: CallSite
+    chunks_sent: int = 0
+    chunk_count: int | None = None
+    left_at: float | None = None
+    last_sent_at: float = 0.0
+    _state: State = field(default="open", repr=False)
+    _progress: Progress | None = field(default=None, repr=False)
+    _over: Bell = field(default_factory=Bell, repr=False)
+
+    def begin(self, progress: Progress, chunk_count: int | None) -> None:
+        """Note that a stream plays the answer."""
+        self._progress = progress
+        self.chunk_count = chunk_count
+        _open[id(self)] = self
+
+    def settle(self, state: State) -> bool:
+        """Note how the stream ended; the first word counts. Return whether this was it."""
+        if _open.pop(id(self), None) is None:
+            return False
+        self.left_at = 0.0 if self._progress is None else self._progress.now()
+        self._state = state
+        self._over.ring()
+        return True
+
+    @property
+    def state(self) -> State:
+        """What became of the stream.
+
+        ``open``; ``exhausted`` (read to its end); ``closed`` (by the consumer); ``cancelled`` (``cancel()`` or
+        ``timeout=``); ``broken`` (by a fault); ``dropped`` (garbage collected unclosed).
+        """
+        if self._state == "open" and self._progress is not None and self._progress.timed_out:
+            self.settle("cancelled")
+        return self._state
+
+    @property
+    def text(self) -> str:
+        """The text of the last message of the user."""
+        for message in reversed(self.messages):
+            if message.get("role", "user") == "user":
+                return message_text(message)
+        return ""
+
+    @property
+    def chunks_wasted(self) -> int:
+        """How many chunks were generated for nobody: they had arrived, and the consumer never took them."""
+        return 0 if self._progress is None else max(0, self._progress.produced - self.chunks_sent)
+
+    def assert_closed(self, *, within: float | None = None, after_chunk: int | None = None) -> None:
+        """Assert that the consumer left the stream properly: read to its end, closed, cancelled, or broken by a fault.
+
+        Args:
+            within: the longest time, in seconds, between the last chunk handed over and the closing. A stream that is
+                still open is waited for as long, unless it plays in the running loop, which waiting would block.
+            after_chunk: the consumer must have left after at most so many chunks.
+
+        Raises:
+            AssertionError: it did not.
+        """
+        seen = self._over.count
+        if self.state == "open" and within:
+            self._over.wait(seen, within)
+        if problem := self._complaint(within, after_chunk):
+            raise AssertionError(f"{self.title()} {problem}{self._waste()}")
+
+    def _complaint(self, within: float | None, after_chunk: int | None) -> str:
+        if self.state == "open":
+            return "is still open. Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."
+        if self.state == "dropped":
+            return "was dropped, and closed by its finaliser only. Close it where the reading ends."
+        if after_chunk is not None and self.chunks_sent > after_chunk:
+            return f"was left after chunk {self.chunks_sent}, not after chunk {after_chunk}."
+        took = (self.left_at or 0.0) - self.last_sent_at
+        if within is not None and took > within:
+            return f"was closed {took:.3g} s after its last chunk, not within {within:.3g} s."
+        return ""
+
+    def _waste(self) -> str:
+        return f" {self.chunks_wasted} chunks were generated for nobody." if self.chunks_wasted else ""
+
+    def title(self) -> str:
+        """Return which stream this is, for a message."""
+        of = "" if self.chunk_count is None else f" of {self.chunk_count}"
+        return (
+            f"stream of {self.provider} {self.path} (request {self.number}, {self.state}, {self.chunks_sent}{of} chunks"
+            f" read, opened at {self.opened_at})"
+        )
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of one message: its content, or the text parts of it."""
+    content = message.get("content", "")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Iterable):
+        return ""
+    parts = (part if isinstance(part, str) else part.get("text", "") for part in content)
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Which requests a script answers; None means "any".
+
+    Attributes:
+        contains: the last message of the user contains this text.
+        matches: this regular expression is found in the last message of the user.
+        model: the model asked for.
+        provider: the provider asked.
+        predicate: a callable that gets the ``Request``.
+    """
+
+    contains: str | None = None
+    matches: str | re.Pattern[str] | None = None
+    model: str | None = None
+    provider: str | None = None
+    predicate: Callable[[Request], bool] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("contains", "model", "provider"):
+            if (value := getattr(self, name)) is not None and not isinstance(value, str):
+                raise ScriptError(f"when({name}={value!r}): give a str")
+        if self.predicate is not None and not callable(self.predicate):
+            raise ScriptError(f"when(predicate={self.predicate!r}): give a callable that takes the request")
+        if self.matches is not None:
+            try:
+                object.__setattr__(self, "matches", re.compile(self.matches))
+            except (re.error, TypeError) as error:
+                raise ScriptError(f"when(matches={self.matches!r}) is not a regular expression: {error}") from None
+
+    def holds(self, request: Request) -> bool:
+        """Tell whether a request is meant."""
+        return (
+            (self.contains is None or self.contains in request.text)
+            and (self.matches is None or re.search(self.matches, request.text) is not None)
+            and (self.model is None or self.model == request.model)
+            and (self.provider is None or self.provider == request.provider)
+            and (self.predicate is None or bool(self.predicate(request)))
+        )
+
+    def __str__(self) -> str:
+        values = {name: getattr(self, name) for name in ("contains", "model", "provider", "predicate")}
+        values["matches"] = self.matches.pattern if isinstance(self.matches, re.Pattern) else None
+        said = [f"{name}={value!r}" for name, value in values.items() if value is not None]
+        return f"when({', '.join(said)})" if said else "any request"
+
+
+@dataclass(slots=True)
+class _Entry:
+    script: Script
+    condition: Condition
+    played: int = 0
+
+    @property
+    def is_left(self) -> bool:
+        return self.script.times is None or self.played < self.script.times
+
+    @property
+    def is_used(self) -> bool:
+        return self.played >= (self.script.times or 1)
+
+    def __str__(self) -> str:
+        times = "any number of times" if self.script.times is None else f"{self.script.times}x"
+        return f"{self.script!r} for {self.condition} (played {self.played}, meant {times})"
+
+
+class Playbook:
+    """The queue of scripts, and the record of requests.
+
+    A request gets the first script in the queue that is meant for it and not used up. With nothing ever queued, every
+    request gets the default script.
+
+    Args:
+        default: what is played when nothing was ever queued.
+        name: what the user calls us, for messages.
+    """
+
+    def __init__(self, default: Script, *, name: str) -> None:
+        self.default = default
+        self.name = name
+        self.requests: list[Request] = []
+        self.unexpected: list[UnexpectedRequestError] = []
+        self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
+
+    def queue(self, script: Script, condition: Condition) -> None:
+        """Add a script to the end of the queue.
+
+        Raises:
+            ScriptError: a request was already answered with the default text; this script comes too late for it.
+        """
+        with self._lock:
+            if not self._entries and self.requests:
+                first = self.requests[0]
+                msg = (
+                    f"{self.name}.respond() came too late: request 1 ({first.path}, at {first.opened_at}) already got"
+                    " the default text, because nothing was queued then. Queue every script before the first request."
+                )
+                raise ScriptError(msg)
+            self._entries.append(_Entry(script, condition))
+
+    def answer(self, request: Request) -> Script:
+        """Record a request and return the script that answers it.
+
+        Raises:
+            UnexpectedRequestError: no script is left for it. It is remembered in ``unexpected``, for code under test
+                may swallow it.
+        """
+        with self._lock:
+            self.requests.append(request)
+            request.number = len(self.requests)
+            if not self._entries:
+                return self.default
+            for entry in self._entries:
+                if entry.is_left and entry.condition.holds(request):
+                    entry.played += 1
+                    return entry.script
+            error = UnexpectedRequestError(self._nothing_left(request))
+            self.unexpected.append(error)
+            raise error
+
+    def _nothing_left(self, request: Request) -> str:
+        queued = "\n".join(f"    {entry}" for entry in self._entries)
+        meant = [entry for entry in self._entries if entry.is_left]
+        why = (
+            f"{len(meant)} of {len(self._entries)} scripts are left, but none is meant for it"
+            if meant
+            else f"All {len(self._entries)} scripts that were queued have been played"
+        )
+        return (
+            f"no script left for {request.path} (request {request.number}, at {request.opened_at}).\n"
+            f"  It asked {request.model or 'no model'} of {request.provider}: {request.text[:80]!r}\n"
+            f"  {why}:\n{queued}\n"
+            f"  Queue one more with {self.name}.respond(...), or play one again and again with times=None."
+        )
+
+    def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:
+        """Raise what the code under test may have hidden.
+
+        Args:
+            unused: ``"allow"`` lets scripts go unplayed.
+
+        Raises:
+            UnexpectedRequestError: the first one that was raised.
+            UnusedScriptError: scripts were never asked for.
+        """
+        if self.unexpected:
+            raise self.unexpected[0]
+        left = [entry for entry in self._entries if not entry.is_used]
+        if left and unused == "error":
+            listed = "\n".join(f"    {entry}" for entry in left)
+            msg = (
+                f"{len(left)} of {len(self._entries)} scripts were never played, or not as often as meant:\n{listed}\n"
+                f"  {len(self.requests)} requests came. Remove the script, or make the code under test ask for it;"
+                ' @pytest.mark.mockstream(unused="allow") lets scripts go unplayed.'
+            )
+            raise UnusedScriptError(msg)
+
+    def clear(self) -> None:
+        """Forget all scripts and requests."""
+        with self._lock:
+            self._entries.clear()
+            self.requests.clear()
+            self.unexpected.clear()
