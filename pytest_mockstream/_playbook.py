@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from ._bell import Bell
 from ._callsite import CallSite
-from ._exceptions import ScriptError, UnexpectedRequestError, UnusedScriptError
+from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError, UnusedScriptError
 from ._script import Script
 
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
@@ -62,6 +62,7 @@ class Request:
         model: the model that was asked, or None.
         messages: the conversation, as the request gave it; a prompt is one message of the user.
         params: everything else that the request said.
+        tools: the tools that the request offers.
         headers: as sent, credentials redacted.
         streaming: whether a stream was asked for.
         opened_at: the caller's line.
@@ -77,6 +78,7 @@ class Request:
     model: str | None
     messages: list[Mapping[str, Any]]
     params: dict[str, Any]
+    tools: list[Mapping[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     streaming: bool
     opened_at: CallSite
@@ -260,8 +262,9 @@ class Playbook:
         self.default = default
         self.name = name
         self.requests: list[Request] = []
-        self.unexpected: list[UnexpectedRequestError] = []
+        self.unexpected: list[MockStreamError] = []
         self._entries: list[_Entry] = []
+        self._defaulted: Request | None = None
         self._lock = threading.Lock()
 
     def queue(self, script: Script, condition: Condition) -> None:
@@ -271,11 +274,11 @@ class Playbook:
             ScriptError: a request was already answered with the default text; this script comes too late for it.
         """
         with self._lock:
-            if not self._entries and self.requests:
-                first = self.requests[0]
+            if not self._entries and (first := self._defaulted) is not None:
                 msg = (
-                    f"{self.name}.respond() came too late: request 1 ({first.path}, at {first.opened_at}) already got"
-                    " the default text, because nothing was queued then. Queue every script before the first request."
+                    f"{self.name}.respond() came too late: request {first.number} ({first.path}, at {first.opened_at})"
+                    " already got the default text, because nothing was queued then."
+                    " Queue every script before the first request."
                 )
                 raise ScriptError(msg)
             self._entries.append(_Entry(script, condition))
@@ -288,9 +291,9 @@ class Playbook:
                 may swallow it.
         """
         with self._lock:
-            self.requests.append(request)
-            request.number = len(self.requests)
+            self._record(request)
             if not self._entries:
+                self._defaulted = self._defaulted or request
                 return self.default
             for entry in self._entries:
                 if entry.is_left and entry.condition.holds(request):
@@ -299,6 +302,26 @@ class Playbook:
             error = UnexpectedRequestError(self._nothing_left(request))
             self.unexpected.append(error)
             raise error
+
+    def record(self, request: Request) -> None:
+        """Record a request that needs no script."""
+        with self._lock:
+            self._record(request)
+
+    def refuse(self, request: Request, error: MockStreamError) -> None:
+        """Record a request that no script can answer, and remember why."""
+        with self._lock:
+            self._record(request)
+            self.unexpected.append(error)
+
+    def remember(self, error: MockStreamError) -> None:
+        """Keep an error that the code under test may swallow, for ``verify``."""
+        with self._lock:
+            self.unexpected.append(error)
+
+    def _record(self, request: Request) -> None:
+        self.requests.append(request)
+        request.number = len(self.requests)
 
     def _nothing_left(self, request: Request) -> str:
         queued = "\n".join(f"    {entry}" for entry in self._entries)
@@ -322,7 +345,8 @@ class Playbook:
             unused: ``"allow"`` lets scripts go unplayed.
 
         Raises:
-            UnexpectedRequestError: the first one that was raised.
+            MockStreamError: the first one that was raised: a request that nothing was scripted for
+                (``UnexpectedRequestError``), or a script that its request's format cannot say (``ScriptError``).
             UnusedScriptError: scripts were never asked for.
         """
         if self.unexpected:
@@ -343,3 +367,4 @@ class Playbook:
             self._entries.clear()
             self.requests.clear()
             self.unexpected.clear()
+            self._defaulted = None

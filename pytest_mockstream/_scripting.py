@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ._chunks import Usage
 from ._playbook import Condition, Playbook, Request
 from ._script import Chunking, Script, Step
+from ._shape import Between, Fragment, LineEnding
 
 
 class When:
@@ -46,8 +47,12 @@ class Scripted:
         finish_reason: str | None = None,
         usage: Usage | None = None,
         times: int | None = 1,
+        fragment: Fragment | None = None,
+        line_ending: LineEnding | None = None,
+        between: Between | None = None,
+        duplicate: int | None = None,
     ) -> None:
-        """Queue one script; the next request that it is meant for gets it.
+        r"""Queue one script; the next request that it is meant for gets it.
 
         Args:
             *steps: see ``Script``, as all the others.
@@ -60,6 +65,10 @@ class Scripted:
             finish_reason: default ``"stop"``, or ``"tool_calls"`` if a tool is called.
             usage: tokens used; default: counted.
             times: how many requests it answers; None for any number.
+            fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
+            line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
+            between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
+            duplicate: every so-many-th frame of the HTTP body comes twice.
 
         Raises:
             ScriptError: something in it cannot be played, or it comes after a request that it was meant for.
@@ -75,6 +84,10 @@ class Scripted:
             finish_reason=finish_reason,
             usage=usage,
             times=times,
+            fragment=fragment,
+            line_ending=line_ending,
+            between=between,
+            duplicate=duplicate,
         )
 
     def when(
