@@ -1,41 +1,54 @@
 """Leak-free fake LLM streams for pytest.
 
-This module is the one place that users import from; everything else is private.
+This module is the one place that users import from; everything else is private. Names are loaded when they are first
+asked for: pytest imports this package at every start, in projects and runs that never touch a stream, too.
 """
 
-from ._chunks import CompletedToolCall, Completion, StreamChunk, ToolCallDelta, Usage
-from ._client import MockStreamClient
-from ._exceptions import (
-    LeakError,
-    MalformedChunkError,
-    MockStreamError,
-    ProviderError,
-    ScriptError,
-    StreamCancelled,
-    StreamDisconnected,
-    StreamTimeout,
-    UnclosedStreamWarning,
-    UnexpectedRequestError,
-    UnusedScriptError,
-)
-from ._gate import Gate
-from ._playbook import Request
-from ._script import (
-    Disconnect,
-    ErrorEvent,
-    HTTPError,
-    KeepAlive,
-    Malformed,
-    Reasoning,
-    Refusal,
-    Script,
-    Stall,
-    Text,
-    ToolCall,
-    Truncate,
-    Wait,
-)
-from ._stream import MockStream
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._chunks import (
+        CompletedToolCall,
+        Completion,
+        StreamChunk,
+        ToolCallDelta,
+        Usage,
+    )
+    from ._client import MockStreamClient
+    from ._exceptions import (
+        LeakError,
+        MalformedChunkError,
+        MockStreamError,
+        ProviderError,
+        ScriptError,
+        StreamCancelled,
+        StreamDisconnected,
+        StreamTimeout,
+        UnclosedStreamWarning,
+        UnexpectedRequestError,
+        UnusedScriptError,
+    )
+    from ._gate import Gate
+    from ._playbook import Request
+    from ._script import (
+        Disconnect,
+        ErrorEvent,
+        HTTPError,
+        KeepAlive,
+        Malformed,
+        Reasoning,
+        Refusal,
+        Script,
+        Stall,
+        Text,
+        ToolCall,
+        Truncate,
+        Wait,
+    )
+    from ._stream import MockStream
 
 __all__ = [
     "CompletedToolCall",
@@ -72,3 +85,53 @@ __all__ = [
     "Usage",
     "Wait",
 ]
+
+_HOMES = {
+    "_chunks": ("CompletedToolCall", "Completion", "StreamChunk", "ToolCallDelta", "Usage"),
+    "_client": ("MockStreamClient",),
+    "_exceptions": (
+        "LeakError",
+        "MalformedChunkError",
+        "MockStreamError",
+        "ProviderError",
+        "ScriptError",
+        "StreamCancelled",
+        "StreamDisconnected",
+        "StreamTimeout",
+        "UnclosedStreamWarning",
+        "UnexpectedRequestError",
+        "UnusedScriptError",
+    ),
+    "_gate": ("Gate",),
+    "_playbook": ("Request",),
+    "_script": (
+        "Disconnect",
+        "ErrorEvent",
+        "HTTPError",
+        "KeepAlive",
+        "Malformed",
+        "Reasoning",
+        "Refusal",
+        "Script",
+        "Stall",
+        "Text",
+        "ToolCall",
+        "Truncate",
+        "Wait",
+    ),
+    "_stream": ("MockStream",),
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            value: object = getattr(import_module(f".{home}", __name__), name)
+            globals()[name] = value
+            return value
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 from ._callsite import calling_site
 from ._chunks import CompletedToolCall, Completion, StreamChunk
 from ._exceptions import ScriptError
-from ._pacing import Pacing, seconds
+from ._legal import integer, one_of, seconds
+from ._pacing import Pacing
 from ._playback import Playback
 from ._playbook import Playbook, Request, message_text
 from ._script import Script
@@ -23,22 +24,9 @@ Message: TypeAlias = Mapping[str, Any]
 
 DEFAULT_TEXT = "This is a mock response, streamed one word at a time."
 DEFAULT_BUFFER_SIZE = 100
-PRODUCERS = ("inline", "background")
-ERRORS = ("raise", "chunk")
-
-
-def buffer_size_of(value: object) -> int:
-    """Return a legal buffer size, or raise ``ScriptError``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ScriptError(f"buffer_size={value!r}: give an int > 0, the number of chunks the producer may be ahead")
-    return value
-
-
-def one_of(value: object, legal: Sequence[str], *, name: str) -> str:
-    """Return ``value`` if it is one of the legal words, or raise ``ScriptError``."""
-    if value not in legal:
-        raise ScriptError(f"{name}={value!r} is not known: give {' or '.join(map(repr, legal))}")
-    return str(value)
+_producer = one_of("inline", "background")
+_errors = one_of("raise", "chunk")
+_buffer_size = integer(at_least=1)
 
 
 class MockStreamClient(Scripted):
@@ -82,8 +70,8 @@ class MockStreamClient(Scripted):
             seed=seed,
             tokens_per_second=tokens_per_second,
         )
-        self._producer = one_of(producer, PRODUCERS, name="producer")
-        self._buffer_size = buffer_size_of(buffer_size)
+        self._producer = _producer(producer, "producer")
+        self._buffer_size = _buffer_size(buffer_size, "buffer_size")
         self._default_text = default_text
         self._provider = provider
         self._model = model
@@ -200,10 +188,10 @@ class MockStreamClient(Scripted):
         timeout: float | str | None = None,
         errors: Errors = "raise",
     ) -> MockStream:
-        background = self._producer if producer is None else one_of(producer, PRODUCERS, name="producer")
-        size = self._buffer_size if buffer_size is None else buffer_size_of(buffer_size)
-        limit = None if timeout is None else seconds(timeout, name="timeout")
-        one_of(errors, ERRORS, name="errors")
+        background = self._producer if producer is None else _producer(producer, "producer")
+        size = self._buffer_size if buffer_size is None else _buffer_size(buffer_size, "buffer_size")
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        _errors(errors, "errors")
         messages = _messages(prompt, prompts="complete" in path)
         request = Request(
             provider=self._provider,

@@ -5,38 +5,12 @@ The wall: no clock. Everything here turns settings into seconds; somebody else w
 
 from __future__ import annotations
 
-import math
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from ._exceptions import ScriptError
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?\s*", re.ASCII)
-
-
-def seconds(value: object, *, name: str) -> float:
-    """Return a duration as seconds.
-
-    Args:
-        value: a number of seconds, or text such as ``"50ms"``, ``"1.5s"``, ``"2m"``, ``"10h"``.
-        name: what the duration is for, for the message.
-
-    Raises:
-        ScriptError: it is negative, not finite or no duration at all.
-    """
-    number: float | None = None
-    if isinstance(value, str):
-        if match := _DURATION.fullmatch(value):
-            number = float(match[1]) * _UNITS[match[2] or "s"]
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
-    if number is None or not math.isfinite(number) or number < 0:
-        msg = f"{name}={value!r} is not a duration: give seconds >= 0, or text like '50ms', '1.5s', '2m'"
-        raise ScriptError(msg)
-    return number
+from ._legal import integer, rate, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,21 +34,20 @@ class Pacing:
     def __post_init__(self) -> None:
         for name in ("delay", "ttft", "jitter"):
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, seconds(value, name=name))
-        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
-            msg = f"seed={self.seed!r} is not an int"
-            raise ScriptError(msg)
+                object.__setattr__(self, name, seconds(value, name))
+        if self.seed is not None:
+            object.__setattr__(self, "seed", integer()(self.seed, "seed"))
         self._check_rate()
 
     def _check_rate(self) -> None:
-        rate = self.tokens_per_second
-        if rate is None:
+        if self.tokens_per_second is None:
             return
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not (0 < rate < math.inf):
-            msg = f"tokens_per_second={rate!r} is not a rate: give a finite number above 0"
-            raise ScriptError(msg)
+        object.__setattr__(self, "tokens_per_second", rate(self.tokens_per_second, "tokens_per_second"))
         if self.delay is not None:
-            msg = f"delay={self.delay!r} and tokens_per_second={rate!r} contradict each other: give one of them"
+            msg = (
+                f"delay={self.delay!r} and tokens_per_second={self.tokens_per_second!r} contradict each other:"
+                " give one of them"
+            )
             raise ScriptError(msg)
 
     def over(self, wider: Pacing) -> Pacing:

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from ._chunks import StreamChunk, ToolCallDelta, Transcript, Usage
 from ._exceptions import ScriptError
 from ._gate import Gate
-from ._pacing import Pacing, seconds
+from ._legal import seconds
+from ._pacing import Pacing
 from ._shape import Between, Fragment, LineEnding, Shape
 
 Chunking: TypeAlias = "Literal['word', 'char'] | int | Callable[[str], Iterable[str]]"
@@ -145,7 +146,7 @@ class Wait:
     seconds: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", seconds(self.seconds, name="Wait"))
+        object.__setattr__(self, "seconds", seconds(self.seconds, "Wait"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ class Stall:
 
     def __post_init__(self) -> None:
         if self.seconds is not None:
-            object.__setattr__(self, "seconds", seconds(self.seconds, name="Stall"))
+            object.__setattr__(self, "seconds", seconds(self.seconds, "Stall"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ class HTTPError:
             msg = f"HTTPError({self.status!r}) is not an error status: give an int from 400 to 599"
             raise ScriptError(msg)
         if self.retry_after is not None:
-            object.__setattr__(self, "retry_after", seconds(self.retry_after, name="retry_after"))
+            object.__setattr__(self, "retry_after", seconds(self.retry_after, "retry_after"))
 
 
 Content: TypeAlias = Text | Reasoning | Refusal | ToolCall

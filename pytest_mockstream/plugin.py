@@ -1,5 +1,128 @@
 """Everything that is pytest.
 
-The wall: thin. Every pytest run of everyone who has the package loads this module, so it imports nothing but pytest and
-what pytest loads anyway; doors come in inside the fixtures that need them.
+The wall: thin. Every pytest run of everyone who has the package loads this module, so at import it loads nothing but
+pytest and what is needed to read settings; clients and doors come in inside the fixtures that need them.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import hookspecs
+from ._exceptions import ScriptError
+from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
+
+if TYPE_CHECKING:
+    from ._client import MockStreamClient
+
+_LEVELS = pytest.StashKey[tuple[Mapping[str, Any], ...]]()
+_FAILURE = pytest.StashKey[BaseException]()
+
+_MARKERS = (
+    "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
+    " fake LLM streams; they win over the command line and the ini file.",
+)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mockstream", "fake LLM streams (pytest-mockstream)")
+    for setting in SETTINGS:
+        default = "" if setting.default is None else f" (default: {setting.default})"
+        group.addoption(setting.flag, metavar=setting.metavar, default=None, help=setting.help + default)
+        parser.addini(setting.ini, setting.help + default, type="string", default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
+    inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
+    try:
+        config.stash[_LEVELS] = (
+            parse_level(options, spell=lambda setting: setting.flag),
+            parse_level(inis, spell=lambda setting: setting.ini),
+        )
+    except ScriptError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    settings = resolve(config.stash[_LEVELS])
+    shown = {**asdict(settings.pacing), "producer": settings.producer}
+    if settings.producer == "background":
+        shown["buffer_size"] = settings.buffer_size
+    return "mockstream: " + ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        _marker_levels(item)
+
+
+def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
+    """Return the parsed ``mockstream`` markers of a test, the closest first."""
+    levels: list[Mapping[str, Any]] = []
+    for marker in item.iter_markers("mockstream"):
+        try:
+            if marker.args:
+                msg = f"takes keywords only, got {marker.args[0]!r}"
+                raise ScriptError(msg)
+            check_keywords(marker.kwargs)
+            levels.append(parse_level(marker.kwargs, spell=lambda setting: setting.name))
+        except ScriptError as error:
+            msg = f"{item.nodeid}: @pytest.mark.mockstream: {error}"
+            raise pytest.UsageError(msg) from None
+    return levels
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    if call.when == "call" and call.excinfo is not None:
+        item.stash[_FAILURE] = call.excinfo.value
+    return (yield)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_mockstream_make_client(settings: Settings) -> MockStreamClient:
+    from ._client import MockStreamClient
+
+    return MockStreamClient(
+        **asdict(settings.pacing),
+        producer=settings.producer,  # type: ignore[arg-type] # checked when it was parsed
+        buffer_size=settings.buffer_size,
+    )
+
+
+@pytest.fixture
+def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamClient]:
+    """A streaming LLM client that plays scripts, cancellation-safe, with nothing running between two reads.
+
+    Queue scripts with respond(...), hand the client to the code under test, look at .requests afterwards. With nothing
+    queued, every request gets default_text. The test fails if a script was never asked for, or if a request came that
+    no script was left for, even when the code under test swallowed that error.
+    """
+    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    client = request.config.hook.pytest_mockstream_make_client(settings=settings, request=request)
+    yield client
+    _verify(client, settings, request.node)
+
+
+def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:
+    """Fail the test for what its code hid; what made it fail already is not said twice."""
+    verify = getattr(client, "verify", None)
+    if verify is None:
+        return
+    failure = item.stash.get(_FAILURE, None)
+    try:
+        verify(unused="allow" if failure is not None else settings.unused)
+    except AssertionError as error:
+        if error is not failure:
+            raise
