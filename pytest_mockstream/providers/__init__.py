@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from . import openai_chat
+from . import anthropic, openai_chat
 from ._hosts import HOSTS, provider_of
-from ._wire import Ask, BadRequestError, Reply, WireFormat, encoded
+from ._wire import Ask, BadRequestError, Reply, WireFormat
 
 __all__ = [
     "FORMATS",
@@ -18,12 +18,11 @@ __all__ = [
     "BadRequestError",
     "Reply",
     "WireFormat",
-    "encoded",
     "find_format",
     "provider_of",
 ]
 
-FORMATS: tuple[WireFormat, ...] = (openai_chat.FORMAT,)
+FORMATS: tuple[WireFormat, ...] = (openai_chat.FORMAT, anthropic.FORMAT)
 
 
 def find_format(path: str) -> tuple[WireFormat, dict[str, str]] | None:
