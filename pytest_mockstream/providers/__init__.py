@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from . import anthropic, openai_chat
+from . import anthropic, gemini, ollama, openai_chat, openai_responses
 from ._hosts import HOSTS, provider_of
 from ._wire import Ask, BadRequestError, Reply, WireFormat
 
@@ -22,7 +22,14 @@ __all__ = [
     "provider_of",
 ]
 
-FORMATS: tuple[WireFormat, ...] = (openai_chat.FORMAT, anthropic.FORMAT)
+FORMATS: tuple[WireFormat, ...] = (
+    openai_chat.FORMAT,
+    openai_responses.FORMAT,
+    anthropic.FORMAT,
+    gemini.FORMAT,
+    ollama.CHAT,
+    ollama.GENERATE,
+)
 
 
 def find_format(path: str) -> tuple[WireFormat, dict[str, str]] | None:
