@@ -32,14 +32,15 @@ class Event:
     Attributes:
         data: the payload, as a rule JSON text.
         name: the ``event:`` of an event stream, or None for a frame without one.
-        kind: ``"comment"`` is skipped by every reader that keeps to the standard.
+        kind: a ``"comment"`` is skipped by every reader that keeps to the standard; an ``"error"`` is an event after
+            which nothing comes.
         chunks: how many chunks of the script are complete with this frame.
         last: whether the body is whole with this frame.
     """
 
     data: str
     name: str | None = None
-    kind: Literal["event", "comment"] = "event"
+    kind: Literal["event", "comment", "error"] = "event"
     chunks: int = 0
     last: bool = False
 
@@ -57,7 +58,7 @@ def sse(event: Event, line_ending: str = "\n") -> bytes:
 
 def ndjson(event: Event, line_ending: str = "\n") -> bytes:
     """Return the bytes of one line; a comment, which JSON lines do not know, is a blank one."""
-    return ((event.data if event.kind == "event" else "") + line_ending).encode(errors="replace")
+    return (("" if event.kind == "comment" else event.data) + line_ending).encode(errors="replace")
 
 
 class JsonArray:
@@ -74,4 +75,5 @@ class JsonArray:
             return line_ending.encode()
         opening = f",{line_ending}" if self._begun else "["
         self._begun = True
-        return f"{opening}{event.data}{f'{line_ending}]' if event.last else ''}".encode(errors="replace")
+        closing = f"{line_ending}]" if event.last or event.kind == "error" else ""
+        return f"{opening}{event.data}{closing}".encode(errors="replace")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from pytest_mockstream._chunks import StreamChunk
 from pytest_mockstream._exceptions import ScriptError
@@ -97,7 +97,6 @@ class WireFormat:
         finish_reasons: OpenAI's words, and the provider's own, to the provider's own.
         objection: why a script cannot be said in answer to a request, or None.
         whole_calls: whether a stream says each tool call at once, when its last fragment would have come.
-        request_id: the header that tells the request's id.
     """
 
     name: str
@@ -110,9 +109,9 @@ class WireFormat:
     error: Callable[[int, str, str | None], Json]
     error_status: Mapping[str, int]
     finish_reasons: Mapping[str, str]
+    method: ClassVar[str] = "POST"
     objection: Callable[[Ask, Script], str | None] = lambda _ask, _script: None
     whole_calls: bool = False
-    request_id: str = "x-request-id"
 
     def reply(self, ask: Ask, script: Script, *, number: int, prompt_tokens: int) -> Reply:
         """Return what the encoder must know.
@@ -154,7 +153,7 @@ def encoded(steps: Iterable[Played[_Counted]], encoder: Encoder) -> Iterator[Pla
         elif isinstance(step, Malformed):
             yield Event(step.data)
         elif isinstance(step, ErrorEvent):
-            yield encoder.error(step)
+            yield replace(encoder.error(step), kind="error")
             yield step
         else:
             yield step

@@ -16,22 +16,11 @@ from pytest_mockstream._sse import Event, json_text
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message
+from ._errors import ANTHROPIC_STATUS, anthropic_error
 from ._reading import flag, joined_text, objects, rest, text_field
 from ._wire import Ask, BadRequestError, Json, Reply, WireFormat, words
 
 SIGNATURE = "bW9ja3N0cmVhbS1zaWduYXR1cmU="
-_ERRORS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    500: "api_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
 _TAKEN = ("model", "messages", "system", "tools", "stream")
 
 
@@ -101,7 +90,7 @@ class _Encoder:
         return _event("ping")
 
     def error(self, error: ErrorEvent) -> Event:
-        return Event(json_text(_error(500, error.message, error.type)), name="error")
+        return Event(json_text(anthropic_error(500, error.message, error.type)), name="error")
 
     def _close(self) -> Iterator[Event]:
         if self._open is None:
@@ -185,11 +174,6 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     return _message(reply, content, stop) | {"usage": _usage(usage)}
 
 
-def _error(status: int, message: str, kind: str | None) -> Json:
-    usual = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind or usual, "message": message}}
-
-
 def _objection(ask: Ask, script: Script) -> str | None:
     broken = None if ask.framing else broken_arguments(script)
     return broken and f"{broken}; only its stream can send that"
@@ -203,8 +187,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=_error,
-    error_status={word: status for status, word in _ERRORS.items()},
+    error=anthropic_error,
+    error_status=ANTHROPIC_STATUS,
     finish_reasons=words(
         "stop_sequence",
         "pause_turn",
@@ -216,5 +200,4 @@ FORMAT = WireFormat(
         function_call="tool_use",
     ),
     objection=_objection,
-    request_id="request-id",
 )

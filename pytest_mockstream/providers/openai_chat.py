@@ -16,7 +16,7 @@ from pytest_mockstream._script import ErrorEvent
 from pytest_mockstream._sse import Event, json_text
 
 from ._blocks import blocks_of
-from ._openai_errors import ERROR_STATUS, error_body
+from ._errors import OPENAI_STATUS, openai_error
 from ._reading import flag, objects, rest, text_field
 from ._wire import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
 
@@ -65,7 +65,7 @@ class _Encoder:
         return Event("keep-alive", kind="comment")
 
     def error(self, error: ErrorEvent) -> Event:
-        return Event(json_text(error_body(500, error.message, error.type)))
+        return Event(json_text(openai_error(500, error.message, error.type)))
 
     def _delta(self, delta: Json, finish_reason: str | None = None) -> Event:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -134,8 +134,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=error_body,
-    error_status=ERROR_STATUS,
+    error=openai_error,
+    error_status=OPENAI_STATUS,
     finish_reasons=words(
         stop="stop",
         length="length",

@@ -17,7 +17,7 @@ from pytest_mockstream._sse import Event, json_text
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import call_message
-from ._openai_errors import ERROR_STATUS, error_body
+from ._errors import OPENAI_STATUS, openai_error
 from ._reading import flag, joined_text, objects, rest, text_field
 from ._wire import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
 
@@ -259,8 +259,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=error_body,
-    error_status=ERROR_STATUS,
+    error=openai_error,
+    error_status=OPENAI_STATUS,
     finish_reasons=words(
         stop="completed",
         length="max_output_tokens",
