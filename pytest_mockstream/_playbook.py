@@ -116,6 +116,11 @@ class Request:
         return self._state
 
     @property
+    def progress(self) -> Progress | None:
+        """The playback behind the stream, or None where none was begun."""
+        return self._progress
+
+    @property
     def text(self) -> str:
         """The text of the last message of the user."""
         for message in reversed(self.messages):
