@@ -88,7 +88,7 @@ class Request:
     last_sent_at: float = 0.0
     _state: State = field(default="open", repr=False)
     _progress: Progress | None = field(default=None, repr=False)
-    _over: Bell = field(default_factory=Bell, repr=False)
+    _over: Bell | None = field(default=None, repr=False)
 
     def begin(self, progress: Progress, chunk_count: int | None) -> None:
         """Note that a stream plays the answer."""
@@ -102,7 +102,8 @@ class Request:
             return False
         self.left_at = 0.0 if self._progress is None else self._progress.now()
         self._state = state
-        self._over.ring()
+        if self._over is not None:
+            self._over.ring()
         return True
 
     @property
@@ -115,6 +116,11 @@ class Request:
         if self._state == "open" and self._progress is not None and self._progress.timed_out:
             self.settle("cancelled")
         return self._state
+
+    @property
+    def progress(self) -> Progress | None:
+        """The playback behind the stream, or None where none was begun."""
+        return self._progress
 
     @property
     def text(self) -> str:
@@ -140,9 +146,11 @@ class Request:
         Raises:
             AssertionError: it did not.
         """
-        seen = self._over.count
-        if self.state == "open" and within:
-            self._over.wait(seen, within)
+        if within:
+            self._over = over = self._over or Bell()
+            seen = over.count
+            if self.state == "open":
+                over.wait(seen, within)
         if problem := self._complaint(within, after_chunk):
             raise AssertionError(f"{self.title()} {problem}{self._waste()}")
 

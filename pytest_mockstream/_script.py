@@ -287,11 +287,25 @@ class Script:
         between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
         duplicate: every so-many-th frame of the HTTP body comes twice.
 
+    Attributes:
+        chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
+
     Raises:
         ScriptError: something in it cannot be played.
     """
 
-    __slots__ = ("_cuts", "chunking", "finish_reason", "gates", "pacing", "shape", "steps", "times", "usage")
+    __slots__ = (
+        "_cuts",
+        "chunk_count",
+        "chunking",
+        "finish_reason",
+        "gates",
+        "pacing",
+        "shape",
+        "steps",
+        "times",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -327,6 +341,7 @@ class Script:
         self._check()
         self.gates = tuple(step for step in self.steps if isinstance(step, Gate))
         self._cuts = tuple(_cut_step(step, chunking) for step in self.steps)
+        self.chunk_count = sum(map(len, self._cuts)) + self._is_whole()
 
     def __repr__(self) -> str:
         return f"Script({', '.join(map(repr, self.steps))})"
@@ -366,11 +381,6 @@ class Script:
                 if not isinstance(before, Wait | Gate):
                     msg = f"{step!r} comes after {before!r}: a status is sent before any content; use ErrorEvent there"
                     raise ScriptError(msg)
-
-    @property
-    def chunk_count(self) -> int:
-        """How many chunks a whole reading gets, the last one (with the finish reason) included."""
-        return sum(map(len, self._cuts)) + self._is_whole()
 
     def _is_whole(self) -> bool:
         return not self.steps or not _is_end(self.steps[-1])
