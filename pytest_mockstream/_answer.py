@@ -19,24 +19,27 @@ from ._callsite import CallSite
 from ._chunks import StreamChunk
 from ._delivery import Answer, Close, Progress
 from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError
-from ._frames import CONTENT_TYPES, Frame, frames_of
+from ._frames import Frame, shaped, torn
 from ._gate import Gate
 from ._pacing import Pacing
 from ._playback import Playback
 from ._playbook import Playbook, Request, message_text, redacted
 from ._script import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Script, Truncate, Wait
-from ._sse import json_text
+from ._shape import Shape
+from ._sse import CONTENT_TYPES, Framing, Writer, json_text
 from .providers import (
     ENDPOINTS,
     ERRORS,
     HOSTS,
     Ask,
     BadRequestError,
+    Encoder,
     PlainEndpoint,
     Question,
     Reply,
     WireFormat,
     endpoints_at,
+    ping,
     provider_of,
 )
 
@@ -157,12 +160,11 @@ class _Desk:
         if ask.framing is None or status != 200:
             headers = _headers("application/json", request, script)
             return self._begin(status, headers, request, _whole_frames(wire, reply, schedule), script)
-        encoder = wire.encoder(reply)
-        frames = frames_of(
-            wire.encoded(schedule, encoder),
-            framing=ask.framing,
-            shape=script.shape,
-            ping=encoder.keep_alive(),
+        encoder, writer = wire.encoder(reply), Writer(ask.framing, script.shape.line_ending or "\n")
+        frames = shaped(
+            torn(wire.frames(schedule, encoder, writer)),
+            script.shape,
+            between=_between(encoder, writer, ask.framing, script.shape),
             seed=f"{script.pacing.seed or 0}/{request.number}",
         )
         headers = _headers(CONTENT_TYPES[ask.framing], request, script)
@@ -261,6 +263,11 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequestError(f"its body must be a JSON object, but it is a JSON {type(value).__name__}")
     return value
+
+
+def _between(encoder: Encoder, writer: Writer, framing: Framing, shape: Shape) -> bytes:
+    """Return what stands between frames; between the elements of an array, only white space can."""
+    return ping(encoder, writer) if shape.between == "ping" and framing != "array" else writer.comment()
 
 
 def _status(wire: WireFormat, ask: Ask, script: Script) -> int:

@@ -12,7 +12,7 @@ from . import anthropic, embeddings, gemini, metadata, ollama, openai_chat, open
 from ._errors import ERRORS
 from ._hosts import HOSTS, provider_of
 from ._plain import PlainEndpoint, Question
-from ._wire import Ask, BadRequestError, Reply, WireFormat
+from ._wire import Ask, BadRequestError, Encoder, Reply, WireFormat, ping
 
 __all__ = [
     "ENDPOINTS",
@@ -20,11 +20,13 @@ __all__ = [
     "HOSTS",
     "Ask",
     "BadRequestError",
+    "Encoder",
     "PlainEndpoint",
     "Question",
     "Reply",
     "WireFormat",
     "endpoints_at",
+    "ping",
     "provider_of",
 ]
 

@@ -12,15 +12,22 @@ from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
 from pytest_mockstream._script import ErrorEvent, Script
-from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._sse import Event, json_string, json_text
 
-from ._blocks import Block, blocks_of, piece_of
+from ._blocks import Block, Kind, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message
 from ._errors import ANTHROPIC_STATUS, anthropic_error
 from ._reading import flag, joined_text, objects, rest, text_field
 from ._wire import Ask, BadRequestError, Json, Reply, WireFormat, words
 
 SIGNATURE = "bW9ja3N0cmVhbS1zaWduYXR1cmU="
+_DELTA = '{"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":%s}}'
+_DELTAS: dict[Kind, tuple[str, str]] = {
+    "text": ("text_delta", "text"),
+    "refusal": ("text_delta", "text"),
+    "reasoning": ("thinking_delta", "thinking"),
+    "tool_call": ("input_json_delta", "partial_json"),
+}
 _TAKEN = ("model", "messages", "system", "tools", "stream")
 
 
@@ -84,9 +91,9 @@ class _Encoder:
             self._open = piece
             self._index += 1
             yield _event("content_block_start", index=self._index, content_block=_empty_block(piece))
-        yield _event("content_block_delta", index=self._index, delta=_delta(piece))
+        yield Event(_DELTA % (self._index, *_DELTAS[piece.kind], json_string(piece.text)), name="content_block_delta")
 
-    def keep_alive(self) -> Event:
+    def ping(self) -> Event:
         return _event("ping")
 
     def error(self, error: ErrorEvent) -> Event:
@@ -123,14 +130,6 @@ def _empty_block(piece: Block) -> Json:
     if piece.kind == "reasoning":
         return {"type": "thinking", "thinking": "", "signature": ""}
     return {"type": "text", "text": ""}
-
-
-def _delta(piece: Block) -> Json:
-    if piece.kind == "tool_call":
-        return {"type": "input_json_delta", "partial_json": piece.text}
-    if piece.kind == "reasoning":
-        return {"type": "thinking_delta", "thinking": piece.text}
-    return {"type": "text_delta", "text": piece.text}
 
 
 def _usage(usage: Usage) -> Json:

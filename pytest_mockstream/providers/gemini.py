@@ -92,7 +92,7 @@ class _Encoder:
             part |= self._signature()
         yield self._event([part])
 
-    def keep_alive(self) -> Event:
+    def ping(self) -> Event:
         return self._event([{"text": ""}])
 
     def error(self, error: ErrorEvent) -> Event:

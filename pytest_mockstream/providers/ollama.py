@@ -81,7 +81,7 @@ class _Encoder:
             return [self._line([piece_of(chunk)])]
         return [self._line([], _end(self._reply, chunk.usage))]
 
-    def keep_alive(self) -> Event:
+    def ping(self) -> Event:
         return self._line([])
 
     def error(self, error: ErrorEvent) -> Event:

@@ -97,8 +97,8 @@ class _Encoder:
         self._text.append(piece.text)
         yield self._delta(piece.text)
 
-    def keep_alive(self) -> Event:
-        return Event("keep-alive", kind="comment")
+    def ping(self) -> None:
+        return None
 
     def error(self, error: ErrorEvent) -> Event:
         code = error.type or "server_error"
