@@ -97,6 +97,9 @@ class Scripted:
         matches: str | None = None,
         model: str | None = None,
         provider: str | None = None,
+        tool: str | None = None,
+        tool_result_contains: str | None = None,
+        turn: int | None = None,
         predicate: Callable[[Request], bool] | None = None,
     ) -> When:
         """Narrow which requests the next ``respond`` is for; every condition given must hold.
@@ -106,9 +109,21 @@ class Scripted:
             matches: this regular expression is found in the user's last message.
             model: the model asked for.
             provider: the provider asked.
+            tool: a tool of this name is offered.
+            tool_result_contains: a tool's result, new since the model last spoke, contains this text.
+            turn: which turn of the model is asked for, from 1.
             predicate: a callable that gets the ``Request`` and tells.
         """
-        condition = Condition(contains=contains, matches=matches, model=model, provider=provider, predicate=predicate)
+        condition = Condition(
+            contains=contains,
+            matches=matches,
+            model=model,
+            provider=provider,
+            tool=tool,
+            tool_result_contains=tool_result_contains,
+            turn=turn,
+            predicate=predicate,
+        )
         return When(self._playbook, condition)
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:

@@ -70,8 +70,8 @@ def _normalised(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
         elif kind == "function_call_output":
             output = item.get("output", "")
             yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": joined_text(output)}
-        else:
-            yield {"role": str(kind)} | dict(item)
+        else:  # of reasoning and of tools that run on the provider's side, the type tells whose it is
+            yield dict(item) | {"role": "tool" if str(kind).endswith("_output") else "assistant"}
 
 
 class _Encoder:
