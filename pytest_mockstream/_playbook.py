@@ -135,7 +135,7 @@ class Request:
     def turn(self) -> int:
         """Which turn of the model is asked for: 1 until it has spoken; all it says in one go is one turn."""
         spoken = [message.get("role") == "assistant" for message in self.messages]
-        return 1 + sum(now and not before for before, now in zip([False, *spoken], spoken, strict=False))
+        return 1 + sum(1 for before, now in zip([False, *spoken], spoken, strict=False) if now and not before)
 
     @property
     def tool_results(self) -> list[str]:
@@ -242,7 +242,7 @@ class Condition:
             if (value := getattr(self, name)) is not None and not isinstance(value, str):
                 raise ScriptError(f"when({name}={value!r}): give a str")
         if self.turn is not None:
-            integer(at_least=1)(self.turn, "turn")
+            object.__setattr__(self, "turn", integer(at_least=1)(self.turn, "when(turn)"))
         if self.predicate is not None and not callable(self.predicate):
             raise ScriptError(f"when(predicate={self.predicate!r}): give a callable that takes the request")
         if self.matches is not None:
