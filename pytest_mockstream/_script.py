@@ -230,6 +230,8 @@ FAULTS = (Truncate, Disconnect, Stall, Malformed, ErrorEvent, HTTPError)
 _LEGAL = (*_CONTENT, Wait, Gate, KeepAlive, *FAULTS)
 _ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
 
+_DEFAULTS = {"chunking": "word", "times": 1}
+
 T = TypeVar("T")
 #: What a schedule is made of: units of output (chunks, later bytes), and the steps that are not output.
 Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
@@ -240,7 +242,7 @@ class Script:
 
     Args:
         *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
-            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps.
+            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps; it may have no settings.
         delay: seconds before each chunk; None leaves it to the client. See also ``tokens_per_second``.
         ttft: seconds before the first chunk.
         jitter: gaps vary by up to so many seconds.
@@ -252,13 +254,25 @@ class Script:
         times: how many requests the script answers; None for any number.
 
     Attributes:
+        options: the settings that are not the default.
         chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
 
     Raises:
         ScriptError: something in it cannot be played.
     """
 
-    __slots__ = ("_cuts", "chunk_count", "chunking", "finish_reason", "gates", "pacing", "steps", "times", "usage")
+    __slots__ = (
+        "_cuts",
+        "chunk_count",
+        "chunking",
+        "finish_reason",
+        "gates",
+        "options",
+        "pacing",
+        "steps",
+        "times",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -273,6 +287,18 @@ class Script:
         usage: Usage | None = None,
         times: int | None = 1,
     ) -> None:
+        given = {
+            "delay": delay,
+            "ttft": ttft,
+            "jitter": jitter,
+            "seed": seed,
+            "tokens_per_second": tokens_per_second,
+            "chunking": chunking,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "times": times,
+        }
+        self.options = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         self.steps = tuple(_coerce(steps))
         self.pacing = Pacing(
             delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
@@ -377,6 +403,9 @@ def _coerce(steps: Iterable[object]) -> Iterator[Step]:
         if isinstance(step, str):
             yield Text(step)
         elif isinstance(step, Script):
+            if step.options:
+                msg = f"{step!r} has settings of its own ({step.options}), which get lost inside of another script"
+                raise ScriptError(msg + ": give them to the outer one, or queue the script alone")
             yield from step.steps
         elif isinstance(step, _LEGAL):
             yield step
