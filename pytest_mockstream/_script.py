@@ -262,6 +262,8 @@ FAULTS = (Truncate, Disconnect, Stall, Malformed, ErrorEvent, HTTPError)
 _LEGAL = (*_CONTENT, Wait, Gate, KeepAlive, *FAULTS)
 _ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
 
+_DEFAULTS = {"chunking": "word", "times": 1}
+
 T = TypeVar("T")
 #: What a schedule is made of: units of output (chunks, later bytes), and the steps that are not output.
 Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
@@ -272,7 +274,7 @@ class Script:
 
     Args:
         *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
-            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps.
+            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps; it may have no settings.
         delay: seconds before each chunk; None leaves it to the client. See also ``tokens_per_second``.
         ttft: seconds before the first chunk.
         jitter: gaps vary by up to so many seconds.
@@ -288,6 +290,7 @@ class Script:
         duplicate: every so-many-th frame of the HTTP body comes twice.
 
     Attributes:
+        options: the settings that are not the default.
         chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
 
     Raises:
@@ -300,6 +303,7 @@ class Script:
         "chunking",
         "finish_reason",
         "gates",
+        "options",
         "pacing",
         "shape",
         "steps",
@@ -324,6 +328,22 @@ class Script:
         between: Between | None = None,
         duplicate: int | None = None,
     ) -> None:
+        given = {
+            "delay": delay,
+            "ttft": ttft,
+            "jitter": jitter,
+            "seed": seed,
+            "tokens_per_second": tokens_per_second,
+            "chunking": chunking,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "times": times,
+            "fragment": fragment,
+            "line_ending": line_ending,
+            "between": between,
+            "duplicate": duplicate,
+        }
+        self.options = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
         self.steps = tuple(_coerce(steps))
         self.pacing = Pacing(
@@ -429,6 +449,9 @@ def _coerce(steps: Iterable[object]) -> Iterator[Step]:
         if isinstance(step, str):
             yield Text(step)
         elif isinstance(step, Script):
+            if step.options:
+                msg = f"{step!r} has settings of its own ({step.options}), which get lost inside of another script"
+                raise ScriptError(msg + ": give them to the outer one, or queue the script alone")
             yield from step.steps
         elif isinstance(step, _LEGAL):
             yield step

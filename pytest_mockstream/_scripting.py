@@ -26,7 +26,14 @@ class When:
 
     def respond(self, *steps: Step | Script | str, **options: Any) -> None:
         """Queue one script for the requests that are meant; see ``Scripted.respond``."""
-        self._playbook.queue(Script(*steps, **options), self._condition)
+        self._playbook.queue(_script(steps, options), self._condition)
+
+
+def _script(steps: tuple[Step | Script | str, ...], options: dict[str, Any]) -> Script:
+    """Return the script to queue: one script alone is queued as it is, but for the settings said here."""
+    if len(steps) == 1 and isinstance(steps[0], Script):
+        steps, options = steps[0].steps, {**steps[0].options, **Script(**options).options}
+    return Script(*steps, **options)
 
 
 class Scripted:

@@ -10,7 +10,6 @@ import asyncio
 import gc
 import threading
 import warnings
-import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeAlias
 
@@ -50,13 +49,10 @@ class Way:
 
     def __init__(self, producer: str) -> None:
         self.client = MockStreamClient(producer=producer)  # type: ignore[arg-type] # one of both
-        self.opened: weakref.WeakSet[MockStream] = weakref.WeakSet()
 
     def open(self, *steps: Any, **options: Any) -> MockStream:
         self.client.respond(*steps)
-        stream = self.client.complete_stream("hi", **options)
-        self.opened.add(stream)
-        return stream
+        return self.client.complete_stream("hi", **options)
 
     async def next(self, stream: MockStream) -> StreamChunk | str:
         return next(stream, END)
@@ -81,14 +77,9 @@ class Way:
             thread.join(5)
         return not any(thread.is_alive() for thread in left)
 
-    async def case(self, case: Case) -> None:
-        await case(self)
-        for stream in list(self.opened):
-            await self.close(stream)
-
     def run(self, case: Case) -> None:
         with pytest.raises(StopIteration):
-            self.case(case).send(None)
+            case(self).send(None)
 
 
 class AsyncWay(Way):
@@ -118,7 +109,7 @@ class AsyncWay(Way):
         return not any(not task.done() for task in others) and await super().nothing_is_left()
 
     def run(self, case: Case) -> None:
-        asyncio.run(self.case(case))
+        asyncio.run(case(self))
 
 
 class ThreadFedWay(AsyncWay):
@@ -450,6 +441,7 @@ async def waits_are_kept(way: Way) -> None:
 
     assert isinstance(second, StreamChunk)
     assert second.timestamp == pytest.approx(0.03)
+    await way.close(stream)
 
 
 @contract
