@@ -19,7 +19,7 @@ from pytest_mockstream._answer import Answer, Incoming, answer
 from pytest_mockstream._callsite import calling_site
 from pytest_mockstream._playbook import Condition, Playbook
 
-HELLO = [{"role": "user", "content": "hello there"}]
+HELLO: Any = [{"role": "user", "content": "hello there"}]
 
 
 class Door:
@@ -64,7 +64,7 @@ class Door:
         return genai.Client(api_key="AIza-secret", http_options=HttpOptions(httpx_client=self._httpx2()))
 
     def ollama(self) -> ollama.Client:
-        transport = httpx.MockTransport(lambda request: self._httpx_response(request))
+        transport = httpx.MockTransport(self._httpx_response)
         return ollama.Client(host="http://localhost:11434", transport=transport)
 
     def _httpx2(self) -> httpx2.Client:
