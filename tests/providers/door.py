@@ -53,7 +53,9 @@ class Door:
     # Real clients.
 
     def openai(self) -> openai.OpenAI:
-        return openai.OpenAI(api_key="sk-secret", base_url="https://api.openai.com/v1", http_client=self._httpx2())
+        return openai.OpenAI(
+            api_key="sk-secret", base_url="https://api.openai.com/v1", http_client=self._httpx2(), max_retries=0
+        )
 
     def anthropic(self) -> anthropic.Anthropic:
         return anthropic.Anthropic(
