@@ -150,26 +150,49 @@ def test_ending_says_what_becomes_of_connection_and_ledger(ending: Ending, close
     assert answered.request.state == state
 
 
-def test_stream_is_exhausted_with_its_last_frame() -> None:
-    answered = ask(Script("a"))
-    states = []
+@pytest.mark.parametrize(("frames", "state"), [(0, "closed"), (3, "closed"), (4, "exhausted")])
+def test_stream_that_is_left_after_its_last_frame_was_read_whole(frames: int, state: str) -> None:
+    answered = ask(Script("a"))  # its frames: role, text, finish reason, [DONE]
+    for _ in range(frames):
+        _read_one(answered)
+    assert answered.request.state == "open"
 
-    for _ in range(4):
-        got = answered.playback.receive()
-        assert isinstance(got, tuple)
-        answered.delivered(*got)
-        states.append(answered.request.state)
+    answered.leave()
 
-    assert states == ["open", "open", "open", "exhausted"]
-    assert answered.playback.receive() is End.WHOLE
+    assert answered.request.state == state
+
+
+def test_stream_is_read_whole_before_the_lf_of_its_last_crlf() -> None:
+    answered = ask(Script("a", fragment="byte", line_ending="\r\n"))
+    while not answered.whole:
+        _read_one(answered)
+    assert _read_one(answered) == b"\n"
+
+    answered.leave()
+
+    assert answered.request.state == "exhausted"
+
+
+def test_stream_that_is_left_on_its_error_is_broken() -> None:
+    answered = ask(Script("a", ErrorEvent()))
+    for _ in range(3):
+        _read_one(answered)
+
+    answered.leave()
+
+    assert answered.request.state == "broken"
+
+
+def _read_one(answered: Answer) -> bytes:
+    got = answered.playback.receive()
+    assert isinstance(got, tuple)
+    return answered.delivered(*got)
 
 
 def test_leaving_early_is_told_with_the_chunks_that_were_read() -> None:
     answered = ask(Script(Text(["a", "b", "c"])))
     for _ in range(2):  # the role, which is no chunk of its own, and "a"
-        got = answered.playback.receive()
-        assert isinstance(got, tuple)
-        answered.delivered(*got)
+        _read_one(answered)
 
     answered.leave()
 
@@ -195,7 +218,7 @@ def test_waste_is_counted_in_chunks_not_in_frames() -> None:
 def test_dropping_an_open_answer_warns_with_the_line_that_asked() -> None:
     answered = ask(Script("a"))
 
-    with pytest.warns(UnclosedStreamWarning, match=r"/v1/chat/completions .* was never closed") as caught:
+    with pytest.warns(UnclosedStreamWarning, match=r"/v1/chat/completions .*was never closed") as caught:
         answered.dropped()
 
     assert caught[0].filename == __file__

@@ -83,7 +83,10 @@ class Door:
 
 def frames(answered: Answer) -> Iterator[bytes]:
     """Yield the pieces of a body, and settle the ledger as a transport does."""
-    while isinstance(got := answered.playback.receive(), tuple):
-        yield answered.delivered(*got)
-    assert got is not None
-    answered.finished(got)
+    try:
+        while isinstance(got := answered.playback.receive(), tuple):
+            yield answered.delivered(*got)
+        assert got is not None
+        answered.finished(got)
+    finally:
+        answered.leave()
