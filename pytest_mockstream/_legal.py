@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from ._exceptions import ScriptError
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?\s*"
 

@@ -17,6 +17,8 @@ from ._callsite import CallSite
 from ._exceptions import ScriptError, UnexpectedRequestError, UnusedScriptError
 from ._script import Script
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
 
 _SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNORECASE)

@@ -18,6 +18,8 @@ from ._gate import Gate
 from ._legal import duration
 from ._pacing import Pacing
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 Chunking: TypeAlias = "Literal['word', 'char'] | int | Callable[[str], Iterable[str]]"
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")

@@ -12,6 +12,8 @@ from ._chunks import Usage
 from ._playbook import Condition, Playbook, Request
 from ._script import Chunking, Script, Step
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 
 class When:
     """What ``when(...)`` returns: queues scripts for some requests only."""
