@@ -151,12 +151,23 @@ def test_error_event_where_nothing_is_streamed_is_an_http_error(ask: Callable[[D
     assert getattr(caught.value, "status_code", None) == status
 
 
-@pytest.mark.parametrize("read", [chat, responses, ollama])
+@pytest.mark.parametrize("read", [chat, responses, messages, ollama])
 def test_garbage_is_what_the_sdk_cannot_parse(read: Callable[[Door], Iterator[str]]) -> None:
     door = Door(Script("one", Malformed(), "two"))
 
     with pytest.raises(json.JSONDecodeError):
         list(read(door))
+
+
+def test_garbage_is_an_unknown_response_to_gemini() -> None:
+    door = Door(Script("one", Malformed(), "two"))
+
+    with pytest.raises(errors.UnknownApiResponseError):
+        list(gemini(door))
+
+
+def test_empty_frame_of_anthropic_is_passed_over() -> None:
+    assert "".join(messages(Door(Script("one ", Malformed(""), "two")))) == "one two"
 
 
 def test_garbage_is_one_frame_and_the_stream_goes_on() -> None:
