@@ -13,6 +13,8 @@ from ._playbook import Condition, Playbook, Request
 from ._script import Chunking, Script, Step
 from ._shape import Between, Fragment, LineEnding
 
+DEFAULT_TEXT = "This is a mock response, streamed one word at a time."
+
 
 class When:
     """What ``when(...)`` returns: queues scripts for some requests only."""
