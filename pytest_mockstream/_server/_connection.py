@@ -6,7 +6,7 @@ for a client that does not read: the sender does, on ``drained``.
 Theory of operation: the protocol object reads all the time, also while it answers, for that is how it learns at once
 that the client has gone. A request that is whole is handed over in a task of its own, one at a time; what the client
 sends meanwhile waits in h11, up to a limit. ``lost`` is set in the same turn of the loop in which the client's leaving
-is seen, and ``on_leave`` is called then, before any task runs.
+is seen, and ``on_lost`` is called then, before any task runs.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._is_drained.set()
         self.task: asyncio.Task[None] | None = None
         self.lost = False
-        self.on_leave: Callable[[], None] | None = None
+        self.on_lost: Callable[[bool], None] | None = None
 
     # What asyncio tells.
 
@@ -109,11 +109,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         # A client that shuts down its half only is taken to have left, as most servers take it.
-        self._leave()
-        self._transport.abort()
+        self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._leave()
+        self._lose(by_client=True)
 
     def pause_writing(self) -> None:
         self._is_drained.clear()
@@ -121,15 +120,15 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_drained.set()
 
-    def _leave(self) -> None:
+    def _lose(self, *, by_client: bool) -> None:
         if self.lost:
             return
         self.lost = True
         self._connections.discard(self)
         self._allow(None)
         self._is_drained.set()
-        if self.on_leave is not None:
-            self.on_leave()
+        if self.on_lost is not None:
+            self.on_lost(by_client)
 
     # Reading requests.
 
@@ -221,7 +220,7 @@ class Connection(asyncio.Protocol):
         try:
             await self._respond(incoming, self)
         finally:
-            self.task = self.on_leave = self._head = None
+            self.task = self.on_lost = self._head = None
         if self.lost or self._is_deaf or self._transport.is_closing():
             return
         if self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
@@ -254,15 +253,16 @@ class Connection(asyncio.Protocol):
         sock: socket.socket | None = self._transport.get_extra_info("socket")
         if sock is not None and not self.lost:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.abort()
+        self._lose(by_client=False)
+        self._transport.abort()
 
     def cut(self) -> None:
         """Close the connection as it stands: what was sent arrives, the body has no end."""
         self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection now; what the kernel has not taken yet is lost."""
-        self._leave()
+        """Close the connection now, on the client's account; what the kernel has not taken yet is lost."""
+        self._lose(by_client=True)
         self._transport.abort()
 
     @property

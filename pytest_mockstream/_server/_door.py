@@ -129,7 +129,10 @@ class MockStreamServer(Scripted):
         return self
 
     def stop(self) -> None:
-        """Close the port and every connection; thread and loop are gone when this returns. Any number of times."""
+        """Close the port and every connection; thread and loop are gone when this returns. Any number of times.
+
+        Streams end that their clients never left; the record goes on saying that they are open.
+        """
         if self._thread.is_running:
             self._thread.run(self._listener.close())
             self._thread.stop()
@@ -144,6 +147,8 @@ class MockStreamServer(Scripted):
         """End every stream that is still open, and close every connection; their clients get a reset."""
         if self._thread.is_running:
             self._thread.run(self._listener.hang_up())
+        for request in self._playbook.requests:
+            request.settle("broken")
 
     def reset(self, *, pacing: Pacing | None = None, buffer_size: int = 100) -> None:
         """Be as new: end every stream, forget all scripts and requests, accept connections.

@@ -14,7 +14,7 @@ import h11
 
 from pytest_mockstream._answer import Answer, Close
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._playback import Ending
+from pytest_mockstream._playback import End, Ending
 
 from ._connection import Connection
 
@@ -22,8 +22,15 @@ _BATCH_BYTES = 16 * 2**10
 
 
 async def play(answer: Answer, connection: Connection) -> None:
-    """Send an answer, to its end or until the client goes away."""
-    connection.on_leave = answer.leave
+    """Send an answer, to its end or until the connection is lost."""
+
+    def lost(by_client: bool) -> None:  # noqa: FBT001 - a callback's only argument
+        if by_client:
+            answer.leave()
+        else:  # whoever is still reading has not left: the ledger keeps the stream as it was
+            answer.playback.stop(End.LEFT)
+
+    connection.on_lost = lost
     if connection.lost:
         answer.leave()
     exchange = _Exchange(answer, connection)
