@@ -144,10 +144,11 @@ class MockStreamServer(Scripted):
         self.stop()
 
     def end_streams(self) -> None:
-        """End every stream that is still open, and close every connection; their clients get a reset."""
-        if self._thread.is_running:
-            self._thread.run(self._listener.hang_up())
-        for request in self._playbook.requests:
+        """End every stream that is still open; its client gets a reset."""
+        still_open = [request for request in self._playbook.requests if request.state == "open"]
+        if still_open and self._thread.is_running:
+            self._thread.run(self._listener.end_streams())
+        for request in still_open:
             request.settle("broken")
 
     def reset(self, *, pacing: Pacing | None = None, buffer_size: int = 100) -> None:

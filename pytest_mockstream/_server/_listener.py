@@ -75,16 +75,17 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
         self._server = self._socket = None
-        await self.hang_up()
-
-    async def hang_up(self) -> None:
-        """Reset every connection that a response is on, close all others, and wait for their tasks to end."""
-        tasks = [connection.task for connection in self.connections if connection.task is not None]
         for connection in list(self.connections):
             if connection.is_idle:
                 connection.abort()
-            else:
-                connection.reset()
+        await self.end_streams()
+
+    async def end_streams(self) -> None:
+        """Reset every connection that a request or a response is on; their tasks have ended when this returns."""
+        busy = [connection for connection in self.connections if not connection.is_idle]
+        tasks = [connection.task for connection in busy if connection.task is not None]
+        for connection in busy:
+            connection.reset()
         if tasks:
             await asyncio.wait(tasks)
         await asyncio.sleep(0)  # asyncio closes the sockets one turn later
