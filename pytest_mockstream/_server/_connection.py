@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
             match self._h11.next_event():
                 case h11.Request() as head:
                     self._head = head
-                    self._check_length(head)
+                    self._check(head)
                     if self._h11.they_are_waiting_for_100_continue:
                         self.send(h11.InformationalResponse(status_code=100, headers=[]))
                 case h11.Data(data=data):
@@ -184,7 +184,9 @@ class Connection(asyncio.Protocol):
             raise _Refused(400, f"this is not a URL: {error}") from None
         return incoming
 
-    def _check_length(self, head: h11.Request) -> None:
+    def _check(self, head: h11.Request) -> None:
+        if not head.http_version.startswith(b"1."):
+            raise _Refused(505, f"this server speaks HTTP/1.1, not HTTP/{head.http_version.decode()}")
         length = dict(head.headers).get(b"content-length", b"0")
         if int(length) > self._limits.body:
             raise self._too_large()
@@ -267,9 +269,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def peer(self) -> tuple[str, int]:
-        """The client's address and port."""
-        host, port = self._transport.get_extra_info("peername")[:2]
-        return host, port
+        """The client's address and port, as far as they are known."""
+        name = self._transport.get_extra_info("peername") or ("a client that has gone", 0)
+        return name[0], name[1]
 
     @property
     def is_idle(self) -> bool:

@@ -9,7 +9,6 @@ connection before the test asks is in the record when it asks. There is nothing 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ import h11
 from pytest_mockstream._answer import Answer, Incoming, answer
 from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import ScriptError
-from pytest_mockstream._legal import integer, one_of
+from pytest_mockstream._legal import integer, one_of, seconds
 from pytest_mockstream._pacing import Pacing
 from pytest_mockstream._playbook import Playbook, Request
 from pytest_mockstream._script import Script
@@ -37,8 +36,6 @@ _NAME = "mock_stream_server"
 _BASES = {"openai": "/v1", "anthropic": "", "google": "", "ollama": ""}
 _FAKE_KEY = "mockstream-fake-key"
 _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OLLAMA_API_KEY")
-# From accepting a connection to the end of its request there are five turns of the loop; more do no harm.
-_TURNS = 10
 _CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-headers": "*",
@@ -66,6 +63,7 @@ class MockStreamServer(Scripted):
         host: the address to bind. Whoever can reach it can use it.
         port: the port to bind; 0 for a free one.
         max_body: bytes of a request's body; more is answered with 413.
+        request_timeout: how long a request may take to arrive; a slower one is answered with 408.
         record: how many requests ``requests`` remembers; None for all.
         cors: let web pages of any origin call it.
 
@@ -86,6 +84,7 @@ class MockStreamServer(Scripted):
         host: str = "127.0.0.1",
         port: int = 0,
         max_body: int = 8 * 2**20,
+        request_timeout: float | str = 30.0,
         record: int | None = None,
         cors: bool = False,
     ) -> None:
@@ -102,7 +101,10 @@ class MockStreamServer(Scripted):
         self._host = host
         self._default_text = default_text
         self._thread = LoopThread(f"mockstream server {host}")
-        limits = Limits(body=_at_least_one(max_body, "max_body"))
+        limits = Limits(
+            body=_at_least_one(max_body, "max_body"),
+            request_seconds=seconds(request_timeout, "request_timeout"),
+        )
         self._listener = Listener(self._respond, host=host, port=port, limits=limits)
         super().__init__(_playbook(default_text))
 
@@ -233,7 +235,7 @@ class MockStreamServer(Scripted):
     def catch_up(self) -> None:
         """Let the server see everything that has reached it by now."""
         if self._thread.is_running and not self._thread.is_current:
-            self._thread.run(_turn())
+            self._thread.run(self._listener.catch_up())
 
     async def _respond(self, incoming: Incoming, connection: Connection) -> None:
         if self._cors and incoming.method == "OPTIONS":
@@ -268,8 +270,3 @@ def _caller(incoming: Incoming, connection: Connection) -> CallSite:
     host, port = connection.peer
     agent = incoming.headers.get("user-agent", "a client")
     return CallSite(f"{agent}, {host}", port, "")
-
-
-async def _turn() -> None:
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)

@@ -24,7 +24,7 @@ _BATCH_BYTES = 16 * 2**10
 async def play(answer: Answer, connection: Connection) -> None:
     """Send an answer, to its end or until the connection is lost."""
 
-    def lost(by_client: bool) -> None:  # noqa: FBT001 - a callback's only argument
+    def lost(by_client: bool) -> None:
         if by_client:
             answer.leave()
         else:  # whoever is still reading has not left: the ledger keeps the stream as it was

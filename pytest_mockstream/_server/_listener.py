@@ -1,6 +1,10 @@
 """The listening socket and the connections that came in through it.
 
 The wall: lives on one event loop and is called from there alone.
+
+Theory of operation: connections are accepted here and not by ``loop.create_server``, which loses one, with its
+descriptor, that is being accepted while it closes. Each becomes a task until asyncio has made its transport; ``close``
+waits for those, so whatever was accepted is in ``connections`` when they are ended.
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ _BACKLOG = 2048
 # What a client does not read stays with us: the kernel would otherwise take megabytes for it off our hands, and a
 # stream that nobody reads would seem to have been sent.
 _SEND_BUFFER = 64 * 2**10
+# From the arrival of a connection to the closing of its socket there are eight turns of the loop; more do no harm.
+_TURNS = 20
+_REST_SECONDS = 0.1
 
 
 class Listener:
@@ -40,8 +47,9 @@ class Listener:
         self._respond = respond
         self._host = host
         self._limits = limits
-        self._server: asyncio.Server | None = None
         self._socket: socket.socket | None = None
+        self._is_accepting = False
+        self._arriving: set[asyncio.Task[object]] = set()
         self.connections: set[Connection] = set()
         self.port = port
 
@@ -51,33 +59,25 @@ class Listener:
         Raises:
             OSError: the address cannot be bound.
         """
-        if self._server is not None:
+        if self._is_accepting:
             return
-        bound, self._socket = self._socket or self._bind(), None
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connect, sock=bound, backlog=_BACKLOG)
+        self._socket = self._socket or self._bind()
+        self._socket.listen(_BACKLOG)
+        self._is_accepting = True
+        self._wait()
 
     async def refuse(self) -> None:
         """Refuse new connections and close idle ones, but keep the port; streams that run go on."""
-        if self._server is None:
+        if not self._is_accepting:
             return
-        self._server.close()
-        self._server = None
+        await self._stop_accepting()
         self._socket = self._bind()  # bound, but not listening: the kernel refuses whoever comes
-        for connection in list(self.connections):
-            if connection.is_idle:
-                connection.abort()
+        self._close_idle()
 
     async def close(self) -> None:
-        """Close the port and reset every connection; their tasks have ended when this returns."""
-        if self._server is not None:
-            self._server.close()
-        if self._socket is not None:
-            self._socket.close()
-        self._server = self._socket = None
-        for connection in list(self.connections):
-            if connection.is_idle:
-                connection.abort()
+        """Close the port and every connection; their tasks have ended when this returns."""
+        await self._stop_accepting()
+        self._close_idle()
         await self.end_streams()
 
     async def end_streams(self) -> None:
@@ -90,8 +90,10 @@ class Listener:
             await asyncio.wait(tasks)
         await asyncio.sleep(0)  # asyncio closes the sockets one turn later
 
-    def _connect(self) -> Connection:
-        return Connection(self._respond, connections=self.connections, limits=self._limits)
+    async def catch_up(self) -> None:
+        """See everything that the kernel has for us by now."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -106,3 +108,45 @@ class Listener:
             raise
         self.port = bound.getsockname()[1]
         return bound
+
+    def _wait(self) -> None:
+        if self._is_accepting and self._socket is not None:
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        assert self._socket is not None  # noqa: S101 - nobody waits at a socket that is not there
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:  # a client that has already left again
+                continue
+            except OSError:  # as a rule out of descriptors: the socket stays readable, so rest before the next look
+                loop.remove_reader(self._socket)
+                loop.call_later(_REST_SECONDS, self._wait)
+                return
+            accepted.setblocking(False)
+            task: asyncio.Task[object] = loop.create_task(
+                loop.connect_accepted_socket(self._connect, accepted), name="mockstream server: a connection"
+            )
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    def _connect(self) -> Connection:
+        return Connection(self._respond, connections=self.connections, limits=self._limits)
+
+    async def _stop_accepting(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+        self._socket = None
+        self._is_accepting = False
+        if self._arriving:
+            await asyncio.wait(self._arriving)
+
+    def _close_idle(self) -> None:
+        for connection in list(self.connections):
+            if connection.is_idle:
+                connection.abort()

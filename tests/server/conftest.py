@@ -54,6 +54,12 @@ class Wire:
         found, self.received = self.received, b""
         return found
 
+    def read_to_reset(self) -> bytes:
+        """Read until the server resets the connection; in order it must not close it."""
+        with pytest.raises(ConnectionResetError):
+            self.read_to_end()
+        return self.received
+
     def close(self) -> None:
         self.sock.close()
 
@@ -72,6 +78,12 @@ def connect(mock_stream_server: MockStreamServer) -> Iterator[Connect]:
 
 
 @pytest.fixture
+def wire(connect: Connect) -> Wire:
+    """Is one bare connection."""
+    return connect()
+
+
+@pytest.fixture
 def ask(mock_stream_server: MockStreamServer) -> Iterator[Ask]:
     """Opens streams of the openai SDK, which finds the server in the environment."""
     with openai.OpenAI(max_retries=0, timeout=30) as client:
@@ -84,6 +96,12 @@ def ask(mock_stream_server: MockStreamServer) -> Iterator[Ask]:
         yield ask
 
 
+def deltas_of(stream: openai.Stream[Any]) -> Iterator[str]:
+    """Yield the text of each chunk of a stream of chat completions."""
+    for chunk in stream:
+        yield chunk.choices[0].delta.content or ""
+
+
 def text_of(stream: openai.Stream[Any]) -> str:
     """Read a stream of chat completions to its end."""
-    return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    return "".join(deltas_of(stream))

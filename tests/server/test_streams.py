@@ -64,7 +64,7 @@ def test_each_frame_is_an_http_chunk_of_its_own(mock_stream_server: MockStreamSe
     wire.read_until(b"\r\n\r\n")
     body = wire.read_until(b"\r\n0\r\n\r\n")
 
-    assert {line for line in body.split(b"\r\n")[:-8:2]} == {b"7"}
+    assert set(body.split(b"\r\n")[:-8:2]) == {b"7"}
 
 
 def test_a_stream_that_was_read_to_its_end_is_exhausted(mock_stream_server: MockStreamServer, ask: Ask) -> None:
@@ -170,9 +170,7 @@ def test_streams_that_are_open_at_the_end_are_ended(mock_stream_server: MockStre
 
     mock_stream_server.end_streams()
 
-    with pytest.raises(ConnectionResetError):
-        while wire.sock.recv(65536):
-            pass
+    wire.read_to_reset()
     assert mock_stream_server.requests[0].state == "broken"
 
 
@@ -269,7 +267,7 @@ def test_an_unknown_provider_is_refused_with_the_known_ones(mock_stream_server: 
 def test_settings_of_the_test_pace_the_streams(mock_stream_server: MockStreamServer, ask: Ask) -> None:
     text_of(ask())
 
-    assert (mock_stream_server.requests[0].left_at or 0) >= 0.02  # noqa: PLR2004
+    assert (mock_stream_server.requests[0].left_at or 0) >= 0.02
 
 
 def test_many_threads_may_ask_at_once(mock_stream_server: MockStreamServer, ask: Ask) -> None:
@@ -285,5 +283,3 @@ def test_many_threads_may_ask_at_once(mock_stream_server: MockStreamServer, ask:
     assert texts == ["one two three"] * 8
     assert sorted(request.number for request in mock_stream_server.requests) == list(range(1, 9))
     assert {request.state for request in mock_stream_server.requests} == {"exhausted"}
-
-
