@@ -119,7 +119,7 @@ class Answer:
         self.playback.stop(End.LEFT)
         message = (
             f"{self.request.title()} was never closed: only its finaliser did it. A real one would have kept its"
-            " connection open and the model generating. Use `async with` or `with`, or close it in a `finally`."
+            f" connection open and the model generating. {self.request.remedy}"
         )
         site = self.request.opened_at
         warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
