@@ -28,7 +28,7 @@ from ._playback import End, Ending, Playback
 from ._playbook import Playbook, Request, State, message_text, redacted
 from ._script import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Script, Truncate, Wait
 from ._sse import json_text
-from .providers import FORMATS, Ask, BadRequestError, Reply, WireFormat, encoded, find_format, provider_of
+from .providers import FORMATS, Ask, BadRequestError, Reply, WireFormat, find_format, provider_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,12 +213,12 @@ class _Desk:
             script = self.playbook.answer(request)
         except UnexpectedRequestError as error:
             return self._error(400, wire, request, error)
+        prompt = sum(len(message_text(message).split()) for message in ask.messages)
         try:
-            reply = wire.reply(ask, script, request.number)
+            reply = wire.reply(ask, script, number=request.number, prompt_tokens=prompt)
         except ScriptError as error:
             self.playbook.remember(error)
             return self._error(400, wire, request, error)
-        prompt = sum(len(message_text(message).split()) for message in ask.messages)
         schedule = script.schedule(pacing=self.pacing, salt=request.number, prompt_tokens=prompt)
         status = _status(wire, ask, script)
         if ask.framing is None or status != 200:
@@ -227,14 +227,14 @@ class _Desk:
         else:
             encoder = wire.encoder(reply)
             steps = frames_of(
-                encoded(schedule, encoder),
+                wire.encoded(schedule, encoder),
                 framing=ask.framing,
                 shape=script.shape,
                 ping=encoder.keep_alive(),
                 seed=f"{script.pacing.seed or 0}/{request.number}",
             )
             content_type, headers_first = CONTENT_TYPES[ask.framing], not _breaks_at_once(script)
-        headers = {"content-type": content_type, "x-request-id": f"req_{request.number}"}
+        headers = {"content-type": content_type, wire.request_id: f"req_{request.number}"}
         if isinstance(fault := script.steps[-1] if script.steps else None, HTTPError) and fault.retry_after is not None:
             headers["retry-after"] = f"{fault.retry_after:g}"
         return self._begin(status, headers, request, steps, script, headers_first=headers_first)
@@ -263,7 +263,7 @@ class _Desk:
     def _error(self, status: int, wire: WireFormat | None, request: Request, error: MockStreamError) -> Answer:
         wire = wire or next((wire for wire in FORMATS if wire.provider == request.provider), FORMATS[0])
         body = json_text(wire.error(status, f"pytest-mockstream: {error}", None)).encode()
-        headers = {"content-type": "application/json", "x-request-id": f"req_{request.number}"}
+        headers = {"content-type": "application/json", wire.request_id: f"req_{request.number}"}
         answered = self._begin(status, headers, request, [Frame(body, last=True)], None, headers_first=False)
         answered.error = error
         return answered

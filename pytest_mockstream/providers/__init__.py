@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from . import openai_chat
+from . import anthropic, gemini, ollama, openai_chat, openai_responses
 from ._hosts import HOSTS, provider_of
-from ._wire import Ask, BadRequestError, Reply, WireFormat, encoded
+from ._wire import Ask, BadRequestError, Reply, WireFormat
 
 __all__ = [
     "FORMATS",
@@ -18,12 +18,18 @@ __all__ = [
     "BadRequestError",
     "Reply",
     "WireFormat",
-    "encoded",
     "find_format",
     "provider_of",
 ]
 
-FORMATS: tuple[WireFormat, ...] = (openai_chat.FORMAT,)
+FORMATS: tuple[WireFormat, ...] = (
+    openai_chat.FORMAT,
+    openai_responses.FORMAT,
+    anthropic.FORMAT,
+    gemini.FORMAT,
+    ollama.CHAT,
+    ollama.GENERATE,
+)
 
 
 def find_format(path: str) -> tuple[WireFormat, dict[str, str]] | None:

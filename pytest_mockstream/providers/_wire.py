@@ -12,10 +12,12 @@ from typing import Any, Protocol, TypeAlias
 
 from pytest_mockstream._chunks import StreamChunk
 from pytest_mockstream._exceptions import ScriptError
-from pytest_mockstream._script import ErrorEvent, KeepAlive, Malformed, Played, Script
+from pytest_mockstream._script import ErrorEvent, KeepAlive, Malformed, Played, Script, Wait
 from pytest_mockstream._sse import Event, Framing
 
 Json: TypeAlias = "dict[str, Any]"
+#: A chunk, and for how many of the script it stands.
+_Counted: TypeAlias = "tuple[StreamChunk, int]"
 
 #: The instant that every reply says it was made at: 2025-01-01T00:00:00Z. A fake has no reason to differ each run.
 CREATED = 1_735_689_600
@@ -56,11 +58,13 @@ class Reply:
         ask: the request.
         number: the request's number, which makes the ids: the same on every run.
         finish_reason: why the model stops, in the provider's own word.
+        prompt_tokens: for the formats that tell them before the first chunk.
     """
 
     ask: Ask
     number: int
     finish_reason: str
+    prompt_tokens: int = 0
 
 
 class Encoder(Protocol):
@@ -91,7 +95,9 @@ class WireFormat:
         error: makes the body of an HTTP error from status, message and the provider's word for it (or None).
         error_status: HTTP statuses of the provider's error words, for an ``ErrorEvent`` where nothing is streamed.
         finish_reasons: OpenAI's words, and the provider's own, to the provider's own.
-        objection: why a script cannot be said in this format, or None.
+        objection: why a script cannot be said in answer to a request, or None.
+        whole_calls: whether a stream says each tool call at once, when its last fragment would have come.
+        request_id: the header that tells the request's id.
     """
 
     name: str
@@ -104,9 +110,11 @@ class WireFormat:
     error: Callable[[int, str, str | None], Json]
     error_status: Mapping[str, int]
     finish_reasons: Mapping[str, str]
-    objection: Callable[[Script], str | None] = lambda _script: None
+    objection: Callable[[Ask, Script], str | None] = lambda _ask, _script: None
+    whole_calls: bool = False
+    request_id: str = "x-request-id"
 
-    def reply(self, ask: Ask, script: Script, number: int) -> Reply:
+    def reply(self, ask: Ask, script: Script, *, number: int, prompt_tokens: int) -> Reply:
         """Return what the encoder must know.
 
         Raises:
@@ -119,21 +127,28 @@ class WireFormat:
                 f" give {' or '.join(map(repr, self.finish_reasons))}"
             )
             raise ScriptError(msg)
-        if objection := self.objection(script):
+        if objection := self.objection(ask, script):
             raise ScriptError(f"{self.name} cannot say {script!r}: {objection}")
-        return Reply(ask=ask, number=number, finish_reason=finish_reason)
+        if script.usage is not None:
+            prompt_tokens = script.usage.prompt_tokens
+        return Reply(ask=ask, number=number, finish_reason=finish_reason, prompt_tokens=prompt_tokens)
+
+    def encoded(self, steps: Iterable[Played[StreamChunk]], encoder: Encoder) -> Iterator[Played[Event]]:
+        """Turn steps of chunks into steps of events; see ``encoded``."""
+        return encoded(_whole_calls(steps) if self.whole_calls else _one_by_one(steps), encoder)
 
 
-def encoded(steps: Iterable[Played[StreamChunk]], encoder: Encoder) -> Iterator[Played[Event]]:
+def encoded(steps: Iterable[Played[_Counted]], encoder: Encoder) -> Iterator[Played[Event]]:
     """Turn steps of chunks into steps of events; whatever has no bytes passes through.
 
     An ``ErrorEvent`` becomes its event and then ends the steps as the fault that it is.
     """
     for step in steps:
-        if isinstance(step, StreamChunk):
-            *events, last = encoder.chunk(step)
+        if isinstance(step, tuple):
+            chunk, count = step
+            *events, last = encoder.chunk(chunk)
             yield from events
-            yield replace(last, chunks=1, last=step.finish_reason is not None)
+            yield replace(last, chunks=count, last=chunk.finish_reason is not None)
         elif isinstance(step, KeepAlive):
             yield encoder.keep_alive()
         elif isinstance(step, Malformed):
@@ -143,6 +158,47 @@ def encoded(steps: Iterable[Played[StreamChunk]], encoder: Encoder) -> Iterator[
             yield step
         else:
             yield step
+
+
+def _one_by_one(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[_Counted]]:
+    for step in steps:
+        yield (step, 1) if isinstance(step, StreamChunk) else step
+
+
+def _whole_calls(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[_Counted]]:
+    """Join the fragments of each tool call at the place of the last one; time passes as it would have."""
+    held: list[StreamChunk] = []
+    waits: list[Wait] = []
+    for step in steps:
+        if held and isinstance(step, Wait):
+            waits.append(step)
+            continue
+        goes_on = bool(held) and isinstance(step, StreamChunk) and _same_call(held[-1], step)
+        if held and not goes_on:
+            yield _joined(held), len(held)
+            held = []
+        yield from waits
+        waits = []
+        if isinstance(step, StreamChunk):
+            if step.tool_call is not None:
+                held.append(step)
+            else:
+                yield step, 1
+        else:
+            yield step
+    if held:
+        yield _joined(held), len(held)
+    yield from waits
+
+
+def _same_call(one: StreamChunk, other: StreamChunk) -> bool:
+    return one.tool_call is not None and other.tool_call is not None and one.tool_call.index == other.tool_call.index
+
+
+def _joined(fragments: list[StreamChunk]) -> StreamChunk:
+    first = fragments[0]
+    calls = [fragment.tool_call for fragment in fragments if fragment.tool_call is not None]
+    return replace(first, tool_call=replace(calls[0], arguments="".join(call.arguments for call in calls)))
 
 
 def words(*own: str, **of_openai: str) -> dict[str, str]:
