@@ -55,8 +55,10 @@ class _Troubles:
 class _Wire(asyncio.Transport):
     """A transport to nowhere: the request is taken before it is written."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
+        self._protocol = protocol
+        self._loop = loop
         self._closing = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -66,10 +68,12 @@ class _Wire(asyncio.Transport):
         return self._closing
 
     def close(self) -> None:
+        if not self._closing and not self._loop.is_closed():
+            self._loop.call_soon(self._protocol.connection_lost, None)  # what closing the connector waits for
         self._closing = True
 
     def abort(self) -> None:
-        self._closing = True
+        self.close()
 
     def pause_reading(self) -> None:
         pass
@@ -111,7 +115,7 @@ class _Protocol(ResponseHandler):
         super().__init__(loop)
         self._exchange = exchange
         self._response_timer: Any = None
-        self.connection_made(_Wire())
+        self.connection_made(_Wire(self, loop))
 
     @property
     def should_close(self) -> bool:

@@ -73,8 +73,10 @@ class Exchange:
     @property
     def reason(self) -> str:
         """The words behind the status; none for a status that is a provider's own, as Anthropic's 529."""
-        status = self.answer.status
-        return HTTPStatus(status).phrase if status in HTTPStatus else ""
+        try:
+            return HTTPStatus(self.answer.status).phrase
+        except ValueError:
+            return ""
 
     def start(self) -> None:
         """Wait until status and headers come; raises as ``read`` does."""
