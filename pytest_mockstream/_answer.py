@@ -1,7 +1,6 @@
 """From a request's bytes to a playback of an answer's bytes: the doors without their input and output.
 
-The wall: no socket, no HTTP library, no waiting. A door reads frames with ``playback.receive`` or ``areceive`` and says
-what became of them with ``Answer.delivered``, ``finished``, ``leave`` or ``dropped``.
+The wall: no socket, no HTTP library, no waiting; ``_delivery`` has what a door does with the answer.
 
 Theory of operation: ``answer`` never raises. Whatever a request asks for, the caller gets an HTTP answer that its
 provider might have given; our own error is remembered in the playbook, which raises it when the test is over. Every
@@ -11,24 +10,42 @@ answer is a playback of frames, a whole body too: it is one frame, and what pace
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ._callsite import CallSite
 from ._chunks import StreamChunk
-from ._exceptions import MockStreamError, ScriptError, UnclosedStreamWarning, UnexpectedRequestError
-from ._frames import CONTENT_TYPES, Frame, frames_of
+from ._delivery import Answer, Close, Progress
+from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError
+from ._frames import Frame, shaped, torn
 from ._gate import Gate
 from ._pacing import Pacing
-from ._playback import End, Ending, Playback
-from ._playbook import Playbook, Request, State, message_text, redacted
+from ._playback import Playback
+from ._playbook import Playbook, Request, message_text, redacted
 from ._script import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Script, Truncate, Wait
-from ._sse import json_text
-from .providers import FORMATS, Ask, BadRequestError, Reply, WireFormat, find_format, provider_of
+from ._shape import Shape
+from ._sse import CONTENT_TYPES, Framing, Writer, json_text
+from .providers import (
+    ENDPOINTS,
+    ERRORS,
+    HOSTS,
+    Ask,
+    BadRequestError,
+    Encoder,
+    PlainEndpoint,
+    Question,
+    Reply,
+    WireFormat,
+    endpoints_at,
+    ping,
+    provider_of,
+)
+
+__all__ = ["Answer", "Close", "Frame", "Incoming", "answer"]
+
+_SECRET_FIELDS = {"api_key", "apikey", "authorization", "authorization_token", "access_token", "secret", "password"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,109 +75,14 @@ class Incoming:
         return urlsplit(self.url).path
 
     @property
+    def lower_headers(self) -> dict[str, str]:
+        """The headers, their names in lower case."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
+    @property
     def query(self) -> dict[str, str]:
         """The URL's query."""
         return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
-
-
-class Close(Enum):
-    """What a door does with the connection when an answer is over."""
-
-    END = "end"
-    RESET = "reset"
-    CUT = "cut"
-
-
-@dataclass(eq=False, slots=True, kw_only=True)
-class Answer:
-    """What a door sends, and the ledger's entry for it.
-
-    Attributes:
-        status: the HTTP status.
-        headers: of the answer; how the body is delimited is the door's business.
-        headers_first: whether status and headers go out at once, or only with the first frame (or the ending, if that
-            comes before any frame; on ``Close.RESET`` and ``Close.CUT`` they then never do).
-        request: the ledger's entry.
-        playback: the frames of the body.
-        error: our own error, if the request was refused; the playbook remembers it.
-        whole: whether the body's last frame was handed over. The connection is the consumer's until it has seen the end
-            of the body or closed it, so this alone does not settle anything.
-    """
-
-    status: int
-    headers: dict[str, str]
-    headers_first: bool
-    request: Request
-    playback: Playback[Frame]
-    error: MockStreamError | None = None
-    whole: bool = False
-
-    def delivered(self, instant: float, frame: Frame) -> bytes:
-        """Note that a frame was handed to the consumer, and return its bytes."""
-        self.request.chunks_sent += frame.chunks
-        self.request.last_sent_at = instant
-        self.whole = frame.last
-        return frame.data
-
-    def finished(self, ending: Ending) -> Close:
-        """Note how the playback ended, and return what that means for the connection."""
-        self.request.settle(_state_of(ending) if self.status < 400 else "broken")
-        if isinstance(ending, Disconnect):
-            return Close.RESET if ending.how == "reset" else Close.CUT
-        return Close.CUT if ending in {End.CANCELLED, End.TIMED_OUT} else Close.END
-
-    def leave(self, state: State = "closed") -> None:
-        """Note that the consumer went away, or timed out (``"broken"``), and end the producer. Any number of times."""
-        self.request.settle("broken" if self.status >= 400 else "exhausted" if self.whole else state)
-        self.playback.stop(End.LEFT)
-
-    def dropped(self) -> None:
-        """Do as ``leave``, from the finaliser of a body that nobody closed; warns if it was open."""
-        if not self.request.settle("dropped"):
-            return
-        self.playback.stop(End.LEFT)
-        message = (
-            f"{self.request.title()} was never closed: only its finaliser did it. A real one would have kept its"
-            f" connection open and the model generating. {self.request.remedy}"
-        )
-        site = self.request.opened_at
-        warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
-
-
-def _state_of(ending: Ending) -> State:
-    match ending:
-        case End.WHOLE:
-            return "exhausted"
-        case End.LEFT:
-            return "closed"
-        case End.CANCELLED | End.TIMED_OUT:
-            return "cancelled"
-    return "broken"
-
-
-class _Progress:
-    """Chunks behind frames: what the ledger asks of a playback whose units are not chunks."""
-
-    def __init__(self) -> None:
-        self._chunks_by_frame = [0]
-        self.playback: Playback[Frame] | None = None
-
-    def counted(self, steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
-        for step in steps:
-            if isinstance(step, Frame):
-                self._chunks_by_frame.append(self._chunks_by_frame[-1] + step.chunks)
-            yield step
-
-    @property
-    def produced(self) -> int:
-        return 0 if self.playback is None else self._chunks_by_frame[self.playback.produced]
-
-    @property
-    def timed_out(self) -> bool:
-        return self.playback is not None and self.playback.timed_out
-
-    def now(self) -> float:
-        return 0.0 if self.playback is None else self.playback.now()
 
 
 def answer(
@@ -197,25 +119,37 @@ class _Desk:
     background: bool
 
     def answer(self) -> Answer:
-        found = find_format(self.incoming.path)
+        method, headers = self.incoming.method.upper(), self.incoming.lower_headers
+        there = endpoints_at(self.incoming.path, headers)
+        found = next(((endpoint, groups) for endpoint, groups in there if endpoint.method == method), None)
         if found is None:
-            return self._refuse(404, None, f"nothing is known of this path. Known are:\n{_known()}")
-        wire, groups = found
-        if self.incoming.method.upper() != "POST":
-            return self._refuse(405, wire, f"{wire.name} is asked with POST.")
+            allowed = sorted({endpoint.method for endpoint, _ in there})
+            if allowed:
+                return self._refuse(405, there[0][0], f"this path is asked with {' or '.join(allowed)}.")
+            return self._refuse(404, None, f"nothing is known of this path. {_known()}")
+        endpoint, groups = found
         try:
-            ask = wire.parse(_json_object(self.incoming.body), groups, self.incoming.query)
+            body = {} if method == "GET" else _json_object(self.incoming.body)
+            if isinstance(endpoint, PlainEndpoint):
+                return self._tell(endpoint, Question(body=body, groups=groups, headers=headers))
+            ask = endpoint.parse(body, groups, self.incoming.query)
         except BadRequestError as error:
-            return self._refuse(400, wire, f"{wire.name} cannot read the request: {error}.")
-        return self._play(wire, ask)
+            return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {error}.")
+        return self._play(endpoint, ask)
+
+    def _tell(self, endpoint: PlainEndpoint, question: Question) -> Answer:
+        body = json_text(endpoint.answer(question)).encode()
+        request = self._request(endpoint, Ask(model=question.model or "", params=question.body))
+        self.playbook.record(request)
+        return self._whole(200, request, body)
 
     def _play(self, wire: WireFormat, ask: Ask) -> Answer:
         request = self._request(wire, ask)
+        prompt = sum(len(message_text(message).split()) for message in ask.messages)
         try:
             script = self.playbook.answer(request)
         except UnexpectedRequestError as error:
             return self._error(400, wire, request, error)
-        prompt = sum(len(message_text(message).split()) for message in ask.messages)
         try:
             reply = wire.reply(ask, script, number=request.number, prompt_tokens=prompt)
         except ScriptError as error:
@@ -224,49 +158,48 @@ class _Desk:
         schedule = script.schedule(pacing=self.pacing, salt=request.number, prompt_tokens=prompt)
         status = _status(wire, ask, script)
         if ask.framing is None or status != 200:
-            steps = _whole_frames(wire, reply, schedule)
-            content_type, headers_first = "application/json", False
-        else:
-            encoder = wire.encoder(reply)
-            steps = frames_of(
-                wire.encoded(schedule, encoder),
-                framing=ask.framing,
-                shape=script.shape,
-                ping=encoder.keep_alive(),
-                seed=f"{script.pacing.seed or 0}/{request.number}",
-            )
-            content_type, headers_first = CONTENT_TYPES[ask.framing], not _breaks_at_once(script)
-        headers = {"content-type": content_type, wire.request_id: f"req_{request.number}"}
-        if isinstance(fault := script.steps[-1] if script.steps else None, HTTPError) and fault.retry_after is not None:
-            headers["retry-after"] = f"{fault.retry_after:g}"
-        return self._begin(status, headers, request, steps, script, headers_first=headers_first)
+            headers = _headers("application/json", request, script)
+            return self._begin(status, headers, request, _whole_frames(wire, reply, schedule), script)
+        encoder, writer = wire.encoder(reply), Writer(ask.framing, script.shape.line_ending or "\n")
+        frames = shaped(
+            torn(wire.frames(schedule, encoder, writer)),
+            script.shape,
+            between=_between(encoder, writer, ask.framing, script.shape),
+            seed=f"{script.pacing.seed or 0}/{request.number}",
+        )
+        headers = _headers(CONTENT_TYPES[ask.framing], request, script)
+        return self._begin(status, headers, request, frames, script, headers_first=not _breaks_at_once(script))
 
-    def _request(self, wire: WireFormat | None, ask: Ask | None) -> Request:
-        provider = provider_of(self.incoming.host) or (wire.provider if wire else "unknown")
+    def _request(self, endpoint: WireFormat | PlainEndpoint | None, ask: Ask | None) -> Request:
+        provider = provider_of(self.incoming.host) or (endpoint.provider if endpoint else "unknown")
         return Request(
             provider=provider,
             path=self.incoming.path,
-            model=ask.model if ask else None,
+            model=ask.model or None if ask else None,
             messages=ask.messages if ask else [],
-            tools=ask.tools if ask else [],
-            params=ask.params if ask else {},
-            headers=redacted(self.incoming.headers),
+            tools=_without_secrets(ask.tools) if ask else [],
+            params=_without_secrets(ask.params) if ask else {},
+            headers=redacted(self.incoming.lower_headers),
             streaming=ask is not None and ask.framing is not None,
             opened_at=self.opened_at,
         )
 
-    def _refuse(self, status: int, wire: WireFormat | None, why: str) -> Answer:
-        request = self._request(wire, None)
+    def _refuse(self, status: int, endpoint: WireFormat | PlainEndpoint | None, why: str) -> Answer:
+        request = self._request(endpoint, None)
         asked = f"{self.incoming.method} {self.incoming.path} of {self.incoming.host or 'no host'}"
         error = UnexpectedRequestError(f"{asked} (at {self.opened_at}): {why}")
         self.playbook.refuse(request, error)
-        return self._error(status, wire, request, error)
+        return self._error(status, endpoint, request, error)
 
-    def _error(self, status: int, wire: WireFormat | None, request: Request, error: MockStreamError) -> Answer:
-        wire = wire or next((wire for wire in FORMATS if wire.provider == request.provider), FORMATS[0])
-        body = json_text(wire.error(status, f"pytest-mockstream: {error}", None)).encode()
-        headers = {"content-type": "application/json", wire.request_id: f"req_{request.number}"}
-        answered = self._begin(status, headers, request, [Frame(body, last=True)], None, headers_first=False)
+    def _error(
+        self, status: int, endpoint: WireFormat | PlainEndpoint | None, request: Request, error: MockStreamError
+    ) -> Answer:
+        shape = endpoint.error if endpoint else ERRORS.get(request.provider, ERRORS["openai"])
+        body = json_text(shape(status, f"pytest-mockstream: {error}", None)).encode()
+        return self._whole(status, request, body, error)
+
+    def _whole(self, status: int, request: Request, body: bytes, error: MockStreamError | None = None) -> Answer:
+        answered = self._begin(status, _headers("application/json", request), request, [Frame(body, last=True)])
         answered.error = error
         return answered
 
@@ -276,11 +209,11 @@ class _Desk:
         headers: dict[str, str],
         request: Request,
         steps: Iterable[Played[Frame]],
-        script: Script | None,
+        script: Script | None = None,
         *,
-        headers_first: bool,
+        headers_first: bool = False,
     ) -> Answer:
-        progress = _Progress()
+        progress = Progress()
         playback: Playback[Frame] = Playback(
             progress.counted(steps),
             buffer_size=self.buffer_size,
@@ -292,8 +225,33 @@ class _Desk:
         return Answer(status=status, headers=headers, headers_first=headers_first, request=request, playback=playback)
 
 
+def _headers(content_type: str, request: Request, script: Script | None = None) -> dict[str, str]:
+    number = f"req_{request.number}"
+    headers = {"content-type": content_type, "x-request-id": number, "request-id": number}
+    fault = script.steps[-1] if script and script.steps else None
+    if isinstance(fault, HTTPError) and fault.retry_after is not None:
+        headers["retry-after"] = f"{fault.retry_after:g}"
+    return headers
+
+
 def _known() -> str:
-    return "\n".join(f"    {wire.shown} ({wire.name})" for wire in FORMATS)
+    paths = "\n".join(f"    {endpoint.shown}" for endpoint in ENDPOINTS)
+    return f"Known, at any host and behind any prefix:\n{paths}\n  Hosts known by name: {', '.join(HOSTS)}."
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return JSON with the credentials replaced that tools and parameters may carry."""
+    if isinstance(value, dict):
+        return {name: _field_without_secrets(name, item) for name, item in value.items()}
+    return [_without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
+def _field_without_secrets(name: str, value: Any) -> Any:
+    if name == "headers" and isinstance(value, dict):
+        return redacted(value)
+    if name.lower() in _SECRET_FIELDS and isinstance(value, str):
+        return "[redacted]"
+    return _without_secrets(value)
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -305,6 +263,11 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequestError(f"its body must be a JSON object, but it is a JSON {type(value).__name__}")
     return value
+
+
+def _between(encoder: Encoder, writer: Writer, framing: Framing, shape: Shape) -> bytes:
+    """Return what stands between frames; between the elements of an array, only white space can."""
+    return ping(encoder, writer) if shape.between == "ping" and framing != "array" else writer.comment()
 
 
 def _status(wire: WireFormat, ask: Ask, script: Script) -> int:

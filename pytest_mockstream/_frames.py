@@ -1,4 +1,4 @@
-"""Events become frames: framed as their content type asks, doubled, interleaved and cut as the script's shape says.
+"""Frames, and what a script's shape makes of them: doubled, interleaved, torn, cut anew.
 
 The wall: no clock, no provider. Steps that have no bytes pass through, so no byte comes later than it was due.
 """
@@ -6,19 +6,13 @@ The wall: no clock, no provider. Steps that have no bytes pass through, so no by
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import repeat
 
 from ._script import Disconnect, Played, Truncate
 from ._shape import Shape
-from ._sse import Event, Framing, JsonArray, ndjson, sse
 
-CONTENT_TYPES: dict[Framing, str] = {
-    "sse": "text/event-stream; charset=utf-8",
-    "ndjson": "application/x-ndjson",
-    "array": "application/json; charset=UTF-8",
-}
 _LONGEST_RANDOM = 64
 
 
@@ -37,56 +31,43 @@ class Frame:
     last: bool = False
 
 
-def frames_of(
-    events: Iterable[Played[Event]], *, framing: Framing, shape: Shape, ping: Event, seed: str
-) -> Iterator[Played[Frame]]:
-    """Turn steps of events into steps of frames.
+def shaped(frames: Iterable[Played[Frame]], shape: Shape, *, between: bytes, seed: str) -> Iterable[Played[Frame]]:
+    """Give frames the shape that a script asks for.
 
     Args:
-        events: what a wire format made.
-        framing: how frames are told apart.
+        frames: as the wire format makes them.
         shape: what the script says about the bytes.
-        ping: the format's own event that says nothing.
+        between: what stands between frames, where the script asks for something there.
         seed: of ``fragment="random"``.
     """
-    writers: dict[Framing, Callable[[Event, str], bytes]] = {"sse": sse, "ndjson": ndjson, "array": JsonArray()}
-    between = Event("", kind="comment") if shape.between == "comment" else ping if shape.between == "ping" else None
-    if between is not None:
-        events = _interleaved(events, between)
+    if shape.between is not None:
+        frames = _interleaved(frames, Frame(between))
     if shape.duplicate is not None:
-        events = _duplicated(events, shape.duplicate)
-    frames = _torn(_written(events, writers[framing], shape.line_ending or "\n"))
+        frames = _duplicated(frames, shape.duplicate)
     return frames if shape.fragment is None else fragments(frames, _lengths(shape, seed))
 
 
-def _written(
-    events: Iterable[Played[Event]], write: Callable[[Event, str], bytes], line_ending: str
-) -> Iterator[Played[Frame]]:
-    for step in events:
-        yield Frame(write(step, line_ending), step.chunks, step.last) if isinstance(step, Event) else step
-
-
-def _interleaved(events: Iterable[Played[Event]], between: Event) -> Iterator[Played[Event]]:
+def _interleaved(frames: Iterable[Played[Frame]], between: Frame) -> Iterator[Played[Frame]]:
     begun = False
-    for step in events:
-        if isinstance(step, Event):
+    for step in frames:
+        if isinstance(step, Frame):
             if begun:
                 yield between
             begun = True
         yield step
 
 
-def _duplicated(events: Iterable[Played[Event]], every: int) -> Iterator[Played[Event]]:
+def _duplicated(frames: Iterable[Played[Frame]], every: int) -> Iterator[Played[Frame]]:
     count = 0
-    for step in events:
-        if isinstance(step, Event):
+    for step in frames:
+        if isinstance(step, Frame):
             count += 1
             if count % every == 0:
-                yield replace(step, chunks=0, last=False)
+                yield Frame(step.data)
         yield step
 
 
-def _torn(steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+def torn(steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
     """Put half a frame before a fault that asks for it: of one like the last, for no other is there to be cut."""
     model = b"{"
     for step in steps:
@@ -117,13 +98,15 @@ def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterato
                 held, chunks, last = bytearray(), 0, False
             yield step
             continue
+        # A reader that takes "\r" for a line end, as it should, is done with a frame before the "\n" behind it.
+        done_at = len(step.data) - step.data.endswith(b"\r\n")
         place = 0
         while place < len(step.data):
             part = step.data[place : place + wanted - len(held)]
             held += part
-            place += len(part)
-            if place == len(step.data):
+            if place < done_at <= place + len(part):
                 chunks, last = chunks + step.chunks, step.last
+            place += len(part)
             if len(held) == wanted:
                 yield Frame(bytes(held), chunks, last)
                 held, chunks, last, wanted = bytearray(), 0, False, next(lengths)

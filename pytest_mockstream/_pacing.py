@@ -52,6 +52,8 @@ class Pacing:
 
     def over(self, wider: Pacing) -> Pacing:
         """Return this pacing with what it leaves open filled in from a wider one."""
+        if self == _NOTHING_SAID:
+            return wider
         changes = {
             f.name: getattr(wider, f.name)
             for f in fields(self)
@@ -82,3 +84,4 @@ class Pacing:
 
 
 _RATE = ("delay", "tokens_per_second")
+_NOTHING_SAID = Pacing()

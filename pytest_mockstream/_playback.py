@@ -10,9 +10,10 @@ Instants are worked out, not measured: unit i arrives at ``max(a[i-1] + d[i], r[
 schedule, r the instants of the reads and B the size of the buffer. So all drivers give the same units at the same
 instants.
 
-``Line.stop`` is one atomic write: the first stop wins, and the producer still delivers what was due at that instant.
-Finalisers and signal handlers may thus call it at any point of any thread. The buffer needs no lock, having one
-producer and one reader; the turn lock only keeps two threads from driving an inline producer at once.
+``Line.stop`` is one write of one attribute, and the producer still delivers what was due at that instant. Finalisers
+and signal handlers may thus call it at any point of any thread. The buffer needs no lock, having one producer and one
+reader; the turn lock keeps a thread that only looks at the stream from driving an inline producer that its reader
+drives at that moment.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from ._bell import Bell
+from ._exceptions import ScriptError
 from ._gate import Gate
 from ._script import FAULTS, Fault, KeepAlive, Played, Stall, Wait
 
@@ -46,6 +48,7 @@ class End(Enum):
 
 
 Ending: TypeAlias = End | Fault
+_MARKS = frozenset((Wait, Gate, KeepAlive, *FAULTS))
 _Producer: TypeAlias = "Generator[float, None, None]"
 
 
@@ -62,6 +65,7 @@ class Line(Generic[T]):
         buffer: what has arrived and was not read yet.
         size: how many units the producer may be ahead.
         produced: how many units have arrived in all.
+        is_background: whether somebody other than the reader drives the producer.
         ending: how the producer ended; None while it has not. Read it before the buffer: what arrived came first.
         crowded: whether the buffer was full when the producer was stopped.
         standing_at: the closed gate that the producer waits at.
@@ -81,6 +85,7 @@ class Line(Generic[T]):
         "buffer",
         "crowded",
         "ending",
+        "is_background",
         "produced",
         "room_at",
         "size",
@@ -88,13 +93,14 @@ class Line(Generic[T]):
         "wishes",
     )
 
-    def __init__(self, clock: Callable[[], float], *, size: int, timeout: float | None) -> None:
+    def __init__(self, clock: Callable[[], float], *, size: int, timeout: float | None, background: bool) -> None:
         self._clock = clock
         self._origin = clock()
         self._floor = 0.0
         self._timeout = inf if timeout is None else timeout
-        self._stop: dict[Literal["first"], _Stop] = {}
-        self._gates_opened: dict[Gate, float] = {}
+        self.is_background = background
+        self._stop: _Stop | None = None
+        self._gates_opened: dict[Gate, float] | None = None
         self.size = size
         self.buffer: deque[tuple[float, T]] = deque()
         self.produced = 0
@@ -107,7 +113,8 @@ class Line(Generic[T]):
 
     def now(self) -> float:
         """Return the seconds since the opening."""
-        return max(self._clock() - self._origin, self._floor)
+        now = self._clock() - self._origin
+        return max(self._floor, now)
 
     def waited_until(self, instant: float) -> None:
         """Note that a timer for ``instant`` has fired: timers may do so a rounding error early."""
@@ -121,7 +128,7 @@ class Line(Generic[T]):
 
     def limit(self) -> float:
         """Return the instant after which nothing arrives any more."""
-        stop = self._stop.get("first")
+        stop = self._stop
         return self._timeout if stop is None else min(self._timeout, stop.instant)
 
     @property
@@ -138,43 +145,51 @@ class Line(Generic[T]):
         return self.now() >= self.limit()
 
     def stop(self, ending: End) -> None:
-        """End the producer now. The first stop counts. From any thread, finaliser or signal handler."""
-        self._stop.setdefault("first", _Stop(self.now(), ending))
+        """End the producer now. From any thread, finaliser or signal handler; later stops change nothing."""
+        if self._stop is None:
+            # A reader may make room before a producer in the background gets to see that it was stopped.
+            self.crowded = self.is_background and len(self.buffer) >= self.size
+            self._stop = _Stop(self.now(), ending)
         self.wishes.ring()
         self.arrivals.ring()
 
     def gate_opened(self, gate: Gate) -> None:
         """Be told by a gate of the schedule that it has just been opened."""
-        self._gates_opened[gate] = self.now()
+        self._gates_opened = {**(self._gates_opened or {}), gate: self.now()}
         self.wishes.ring()
         self.arrivals.ring()
 
     def opened_at(self, gate: Gate) -> float:
         """Return when a gate was opened; 0 if before the opening of the stream."""
-        return self._gates_opened.get(gate, 0.0)
+        return (self._gates_opened or {}).get(gate, 0.0)
 
-    def put(self, instant: float, unit: T) -> None:
-        """Let a unit arrive; there must be room."""
-        self.buffer.append((instant, unit))
-        self.produced += 1
-        self.arrivals.ring()
+    def stand_at(self, gate: Gate | None) -> None:
+        """Note where the producer is held; the reader, if it waits already, is the one to greet the gate."""
+        self.standing_at = gate
+        self.tell_reader()
+
+    def tell_reader(self) -> None:
+        """Wake the reader, unless the reader itself is driving the producer."""
+        if self.is_background:
+            self.arrivals.ring()
 
     def finish(self, ending: Ending) -> None:
         """Note how the producer ended."""
         self.ending = ending
-        self.arrivals.ring()
+        self.tell_reader()
 
     def finish_stopped(self) -> None:
         """Note that the producer was stopped or timed out."""
-        self.crowded = len(self.buffer) >= self.size
-        stop = self._stop.get("first")
-        timed_out = stop is None or self._timeout < stop.instant
-        self.finish(End.TIMED_OUT if timed_out else stop.ending)  # type: ignore[union-attr] # not None if not timed out
+        self.crowded = self.crowded or len(self.buffer) >= self.size
+        stop = self._stop
+        self.finish(End.TIMED_OUT if stop is None or self._timeout < stop.instant else stop.ending)
 
 
 def _produce(line: Line[T], schedule: Iterator[Played[T]]) -> _Producer:
     due = reached = 0.0
+    buffer = line.buffer
     for step in schedule:
+        kind = type(step)
         if isinstance(step, Wait) or (isinstance(step, Stall) and step.seconds is not None):
             due += step.seconds or 0.0
             continue
@@ -182,28 +197,32 @@ def _produce(line: Line[T], schedule: Iterator[Played[T]]) -> _Producer:
             if line.is_over():
                 return line.finish_stopped()
             yield min(due, line.limit())
-        if isinstance(step, Gate):
-            line.standing_at = step
-            line.arrivals.ring()
-            while not step.is_open:
-                if line.is_over():
-                    return line.finish_stopped()
-                yield line.limit()
-            line.standing_at = None
-            due = max(due, line.opened_at(step))
-        elif isinstance(step, FAULTS):
-            while isinstance(step, Stall) and not line.is_over():
-                yield line.limit()
-            return line.finish_stopped() if isinstance(step, Stall) else line.finish(step)
-        elif not isinstance(step, KeepAlive):
-            while len(line.buffer) >= line.size:
+        if kind not in _MARKS:
+            while len(buffer) >= line.size:
                 if line.is_over():
                     return line.finish_stopped()
                 yield line.limit()
                 due = max(due, line.room_at)
             if due > line.limit():
                 return line.finish_stopped()
-            line.put(due, step)
+            buffer.append((due, step))  # type: ignore[arg-type] # what is no mark is a unit
+            line.produced += 1
+            if line.is_background:
+                line.arrivals.ring()
+        elif isinstance(step, Gate):
+            line.stand_at(step)
+            while not step.is_open:
+                if line.is_over():
+                    return line.finish_stopped()
+                yield line.limit()
+            line.stand_at(None)
+            due = max(due, line.opened_at(step))
+        elif isinstance(step, Stall):
+            while not line.is_over():
+                yield line.limit()
+            return line.finish_stopped()
+        elif not isinstance(step, KeepAlive):
+            return line.finish(step)  # type: ignore[arg-type] # what is left is a fault
     return line.finish(End.WHOLE)
 
 
@@ -238,7 +257,7 @@ class Playback(Generic[T]):
         background: run the producer as a task of the running loop, or as a thread where no loop runs.
     """
 
-    __slots__ = ("__weakref__", "_inline", "_line", "_loop", "_producer", "_turn", "_until", "_walking")
+    __slots__ = ("__weakref__", "_inline", "_line", "_loop", "_producer", "_turn", "_until")
 
     def __init__(
         self,
@@ -251,12 +270,11 @@ class Playback(Generic[T]):
     ) -> None:
         self._loop = asyncio._get_running_loop()
         clock = _monotonic if self._loop is None else self._loop.time
-        self._line: Line[T] = Line(clock, size=buffer_size, timeout=timeout)
+        self._line: Line[T] = Line(clock, size=buffer_size, timeout=timeout, background=background)
         for gate in gates:
             gate.hold(self._line)
         self._until = inf
-        self._walking = False
-        self._turn = threading.RLock()
+        self._turn = threading.Lock()
         producer = _produce(self._line, schedule)
         self._inline = None if background else producer
         self._producer: threading.Thread | asyncio.Task[None] | None = None
@@ -292,11 +310,19 @@ class Playback(Generic[T]):
         Args:
             within: the longest to wait, in seconds; None waits for ever.
 
+        Raises:
+            ScriptError: the producer is a task of the loop that runs in this very thread.
+
         Returns:
             The instant of arrival and the unit, or how the playback ended, or None if neither came in time; then
             nothing is lost, and the next call goes on waiting for the same unit.
         """
-        self._follow(None)
+        if self._inline is None:
+            self._refuse_to_block()
+        elif self._loop is not None:
+            self._follow(None)
+        if (got := self.take()) is not None:
+            return got
         line = self._line
         deadline = inf if within is None else line.now() + within
         while True:
@@ -314,8 +340,12 @@ class Playback(Generic[T]):
 
         At least one other turn of the loop passes, or timeouts and cancellations could never land.
         """
-        self._follow(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._follow(loop)
         await asyncio.sleep(0)
+        if (got := self.take()) is not None:
+            return got
         line = self._line
         deadline = inf if within is None else line.now() + within
         while True:
@@ -343,21 +373,29 @@ class Playback(Generic[T]):
         return arrived
 
     def _catch_up(self) -> None:
-        if self._inline is None or self._line.ending is not None:
-            return
-        with self._turn:
-            if not self._walking:  # a signal handler may look at the stream in the middle of a step
-                self._walking = True
-                try:
-                    self._until = next(self._inline, inf)
-                finally:
-                    self._walking = False
+        if self._inline is not None and self._line.ending is None:
+            with self._turn:
+                self._until = next(self._inline, inf)
+
+    def _look(self) -> Line[T]:
+        """Return the line as it is by now, for somebody who is not the reader and must not wait for it."""
+        if self._inline is not None and self._line.ending is None and self._turn.acquire(blocking=False):
+            try:
+                self._until = next(self._inline, inf)
+            finally:
+                self._turn.release()
+        return self._line
 
     def _follow(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        if loop is self._loop or self._inline is None:
-            return
-        self._loop = loop
-        self._line.follow(_monotonic if loop is None else loop.time)
+        if self._inline is not None:
+            self._loop = loop
+            self._line.follow(_monotonic if loop is None else loop.time)
+
+    def _refuse_to_block(self) -> None:
+        task = self._producer
+        if isinstance(task, asyncio.Task) and task.get_loop() is asyncio._get_running_loop():
+            msg = "this stream is fed by a task of the running loop, which `for` would block: use `async for`"
+            raise ScriptError(msg)
 
     def _greet_gate(self) -> None:
         gate = self._line.standing_at
@@ -389,14 +427,12 @@ class Playback(Generic[T]):
     @property
     def ending(self) -> Ending | None:
         """How the producer ended, by now; None while it has not."""
-        self._catch_up()
-        return self._line.ending
+        return self._look().ending
 
     @property
     def produced(self) -> int:
         """How many units have arrived by now, read or not."""
-        self._catch_up()
-        return self._line.produced
+        return self._look().produced
 
     @property
     def timed_out(self) -> bool:
@@ -407,9 +443,3 @@ class Playback(Generic[T]):
     def crowded(self) -> bool:
         """Whether the buffer was full when the producer was stopped."""
         return self._line.crowded
-
-    @property
-    def blocks_this_thread(self) -> bool:
-        """Whether a blocking read here would wait for a producer that only this thread can run."""
-        task = self._producer
-        return isinstance(task, asyncio.Task) and task.get_loop() is asyncio._get_running_loop()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ._bell import Bell
 from ._callsite import CallSite
 from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError, UnusedScriptError
+from ._legal import integer
 from ._script import Script
 
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
@@ -91,7 +92,7 @@ class Request:
     remedy: str = field(default=_REMEDY, repr=False)
     _state: State = field(default="open", repr=False)
     _progress: Progress | None = field(default=None, repr=False)
-    _over: Bell = field(default_factory=Bell, repr=False)
+    _over: Bell | None = field(default=None, repr=False)
 
     def begin(self, progress: Progress, chunk_count: int | None) -> None:
         """Note that a stream plays the answer."""
@@ -105,7 +106,8 @@ class Request:
             return False
         self.left_at = 0.0 if self._progress is None else self._progress.now()
         self._state = state
-        self._over.ring()
+        if self._over is not None:
+            self._over.ring()
         return True
 
     @property
@@ -120,12 +122,40 @@ class Request:
         return self._state
 
     @property
+    def progress(self) -> Progress | None:
+        """The playback behind the stream, or None where none was begun."""
+        return self._progress
+
+    @property
     def text(self) -> str:
         """The text of the last message of the user."""
         for message in reversed(self.messages):
             if message.get("role", "user") == "user":
                 return message_text(message)
         return ""
+
+    @property
+    def turn(self) -> int:
+        """Which turn of the model is asked for: 1 until it has spoken; all it says in one go is one turn."""
+        spoken = [message.get("role") == "assistant" for message in self.messages]
+        return 1 + sum(1 for before, now in zip([False, *spoken], spoken, strict=False) if now and not before)
+
+    @property
+    def tool_results(self) -> list[str]:
+        """The text of the tools' results that have come since the model last spoke."""
+        results = []
+        for message in reversed(self.messages):
+            if message.get("role") == "assistant":
+                break
+            if message.get("role") == "tool":
+                results.append(message_text(message))
+        return results[::-1]
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of the tools that the request offers, in every provider's shape."""
+        declared = (one for tool in self.tools for one in tool.get("functionDeclarations") or [tool])
+        return [str(name) for one in declared if (name := one.get("function", one).get("name"))]
 
     @property
     def chunks_wasted(self) -> int:
@@ -143,9 +173,11 @@ class Request:
         Raises:
             AssertionError: it did not.
         """
-        seen = self._over.count
-        if self.state == "open" and within:
-            self._over.wait(seen, within)
+        if within:
+            self._over = over = self._over or Bell()
+            seen = over.count
+            if self.state == "open":
+                over.wait(seen, within)
         if problem := self._complaint(within, after_chunk):
             raise AssertionError(f"{self.title()} {problem}{self._waste()}")
 
@@ -193,6 +225,9 @@ class Condition:
         matches: this regular expression is found in the last message of the user.
         model: the model asked for.
         provider: the provider asked.
+        tool: a tool of this name is offered.
+        tool_result_contains: a tool's result that the request brings, new since the model last spoke, has this text.
+        turn: how often the model has its turn, this one included: 1 for the first request of a conversation.
         predicate: a callable that gets the ``Request``.
     """
 
@@ -200,12 +235,17 @@ class Condition:
     matches: str | re.Pattern[str] | None = None
     model: str | None = None
     provider: str | None = None
+    tool: str | None = None
+    tool_result_contains: str | None = None
+    turn: int | None = None
     predicate: Callable[[Request], bool] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("contains", "model", "provider"):
+        for name in ("contains", "model", "provider", "tool", "tool_result_contains"):
             if (value := getattr(self, name)) is not None and not isinstance(value, str):
                 raise ScriptError(f"when({name}={value!r}): give a str")
+        if self.turn is not None:
+            object.__setattr__(self, "turn", integer(at_least=1)(self.turn, "when(turn)"))
         if self.predicate is not None and not callable(self.predicate):
             raise ScriptError(f"when(predicate={self.predicate!r}): give a callable that takes the request")
         if self.matches is not None:
@@ -221,11 +261,14 @@ class Condition:
             and (self.matches is None or re.search(self.matches, request.text) is not None)
             and (self.model is None or self.model == request.model)
             and (self.provider is None or self.provider == request.provider)
+            and (self.tool is None or self.tool in request.tool_names)
+            and (self.tool_result_contains is None or self.tool_result_contains in "\n".join(request.tool_results))
+            and (self.turn is None or self.turn == request.turn)
             and (self.predicate is None or bool(self.predicate(request)))
         )
 
     def __str__(self) -> str:
-        values = {name: getattr(self, name) for name in ("contains", "model", "provider", "predicate")}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["matches"] = self.matches.pattern if isinstance(self.matches, re.Pattern) else None
         said = [f"{name}={value!r}" for name, value in values.items() if value is not None]
         return f"when({', '.join(said)})" if said else "any request"

@@ -262,6 +262,8 @@ FAULTS = (Truncate, Disconnect, Stall, Malformed, ErrorEvent, HTTPError)
 _LEGAL = (*_CONTENT, Wait, Gate, KeepAlive, *FAULTS)
 _ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
 
+_DEFAULTS = {"chunking": "word", "times": 1}
+
 T = TypeVar("T")
 #: What a schedule is made of: units of output (chunks, later bytes), and the steps that are not output.
 Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
@@ -272,7 +274,7 @@ class Script:
 
     Args:
         *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
-            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps.
+            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps; it may have no settings.
         delay: seconds before each chunk; None leaves it to the client. See also ``tokens_per_second``.
         ttft: seconds before the first chunk.
         jitter: gaps vary by up to so many seconds.
@@ -287,11 +289,27 @@ class Script:
         between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
         duplicate: every so-many-th frame of the HTTP body comes twice.
 
+    Attributes:
+        options: the settings that are not the default.
+        chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
+
     Raises:
         ScriptError: something in it cannot be played.
     """
 
-    __slots__ = ("_cuts", "chunking", "finish_reason", "gates", "pacing", "shape", "steps", "times", "usage")
+    __slots__ = (
+        "_cuts",
+        "chunk_count",
+        "chunking",
+        "finish_reason",
+        "gates",
+        "options",
+        "pacing",
+        "shape",
+        "steps",
+        "times",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -310,6 +328,22 @@ class Script:
         between: Between | None = None,
         duplicate: int | None = None,
     ) -> None:
+        given = {
+            "delay": delay,
+            "ttft": ttft,
+            "jitter": jitter,
+            "seed": seed,
+            "tokens_per_second": tokens_per_second,
+            "chunking": chunking,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "times": times,
+            "fragment": fragment,
+            "line_ending": line_ending,
+            "between": between,
+            "duplicate": duplicate,
+        }
+        self.options = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
         self.steps = tuple(_coerce(steps))
         self.pacing = Pacing(
@@ -327,6 +361,7 @@ class Script:
         self._check()
         self.gates = tuple(step for step in self.steps if isinstance(step, Gate))
         self._cuts = tuple(_cut_step(step, chunking) for step in self.steps)
+        self.chunk_count = sum(map(len, self._cuts)) + self._is_whole()
 
     def __repr__(self) -> str:
         return f"Script({', '.join(map(repr, self.steps))})"
@@ -366,11 +401,6 @@ class Script:
                 if not isinstance(before, Wait | Gate):
                     msg = f"{step!r} comes after {before!r}: a status is sent before any content; use ErrorEvent there"
                     raise ScriptError(msg)
-
-    @property
-    def chunk_count(self) -> int:
-        """How many chunks a whole reading gets, the last one (with the finish reason) included."""
-        return sum(map(len, self._cuts)) + self._is_whole()
 
     def _is_whole(self) -> bool:
         return not self.steps or not _is_end(self.steps[-1])
@@ -419,6 +449,9 @@ def _coerce(steps: Iterable[object]) -> Iterator[Step]:
         if isinstance(step, str):
             yield Text(step)
         elif isinstance(step, Script):
+            if step.options:
+                msg = f"{step!r} has settings of its own ({step.options}), which get lost inside of another script"
+                raise ScriptError(msg + ": give them to the outer one, or queue the script alone")
             yield from step.steps
         elif isinstance(step, _LEGAL):
             yield step

@@ -26,7 +26,14 @@ class When:
 
     def respond(self, *steps: Step | Script | str, **options: Any) -> None:
         """Queue one script for the requests that are meant; see ``Scripted.respond``."""
-        self._playbook.queue(Script(*steps, **options), self._condition)
+        self._playbook.queue(_script(steps, options), self._condition)
+
+
+def _script(steps: tuple[Step | Script | str, ...], options: dict[str, Any]) -> Script:
+    """Return the script to queue: one script alone is queued as it is, but for the settings said here."""
+    if len(steps) == 1 and isinstance(steps[0], Script):
+        steps, options = steps[0].steps, {**steps[0].options, **Script(**options).options}
+    return Script(*steps, **options)
 
 
 class Scripted:
@@ -97,6 +104,9 @@ class Scripted:
         matches: str | None = None,
         model: str | None = None,
         provider: str | None = None,
+        tool: str | None = None,
+        tool_result_contains: str | None = None,
+        turn: int | None = None,
         predicate: Callable[[Request], bool] | None = None,
     ) -> When:
         """Narrow which requests the next ``respond`` is for; every condition given must hold.
@@ -106,9 +116,21 @@ class Scripted:
             matches: this regular expression is found in the user's last message.
             model: the model asked for.
             provider: the provider asked.
+            tool: a tool of this name is offered.
+            tool_result_contains: a tool's result, new since the model last spoke, contains this text.
+            turn: which turn of the model is asked for, from 1.
             predicate: a callable that gets the ``Request`` and tells.
         """
-        condition = Condition(contains=contains, matches=matches, model=model, provider=provider, predicate=predicate)
+        condition = Condition(
+            contains=contains,
+            matches=matches,
+            model=model,
+            provider=provider,
+            tool=tool,
+            tool_result_contains=tool_result_contains,
+            turn=turn,
+            predicate=predicate,
+        )
         return When(self._playbook, condition)
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:

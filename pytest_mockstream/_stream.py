@@ -3,7 +3,8 @@
 The wall: knows nothing of clocks, tasks and threads; ``Playback`` is told what to play and says what came.
 
 Theory of operation: a stream's state is one word in its ledger entry, and the first word that is said about its end
-counts. A read takes a chunk only after all waiting is over, so a read that is cancelled has taken nothing.
+counts: whoever says it stops the playback. A read takes a chunk only after all waiting is over, so a read that is
+cancelled has taken nothing.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
     after ``close`` it is over at once.
     """
 
-    __slots__ = ("__weakref__", "_deltas", "_errors", "_playback", "_reader", "_request", "_told")
+    __slots__ = ("__weakref__", "_deltas", "_errors", "_over", "_playback", "_reader", "_request")
 
     def __init__(self, playback: Playback[StreamChunk], request: Request, *, errors: Errors) -> None:
         self._playback = playback
         self._errors = errors
         self._reader = threading.Lock()
         self._deltas: list[str] = []
-        self._told = False
+        self._over = False
         self._request = request
 
     def __repr__(self) -> str:
@@ -61,12 +62,10 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         return self
 
     def __next__(self) -> StreamChunk:
-        self._claim()
+        if not self._reader.acquire(blocking=False):
+            raise self._taken()
         try:
-            if self._playback.blocks_this_thread:
-                msg = "this stream is fed by a task of the running loop, which `for` would block: use `async for`"
-                raise ScriptError(msg)
-            chunk = None if self._is_over() else self._accept(self._playback.receive())
+            chunk = None if self._over else self._accept(self._playback.receive())
         finally:
             self._reader.release()
         if chunk is None:
@@ -74,9 +73,10 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         return chunk
 
     async def __anext__(self) -> StreamChunk:
-        self._claim()
+        if not self._reader.acquire(blocking=False):
+            raise self._taken()
         try:
-            chunk = None if self._is_over() else self._accept(await self._playback.areceive())
+            chunk = None if self._over else self._accept(await self._playback.areceive())
         finally:
             self._reader.release()
         if chunk is None:
@@ -107,24 +107,19 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
             _raise_error(chunk)
         return list(self._deltas)
 
-    def _claim(self) -> None:
-        if not self._reader.acquire(blocking=False):
-            msg = (
-                f"{self!r} is being read by another task or thread: a stream has one reader at a time."
-                " Read it in one place and pass the chunks on, or open a stream for each."
-            )
-            raise ScriptError(msg)
-
-    def _is_over(self) -> bool:
-        return self._told or self._request.state in {"closed", "exhausted"}
+    def _taken(self) -> ScriptError:
+        return ScriptError(
+            f"{self!r} is being read by another task or thread: a stream has one reader at a time."
+            " Read it in one place and pass the chunks on, or open a stream for each."
+        )
 
     def _accept(self, got: tuple[float, StreamChunk] | Ending | None) -> StreamChunk | None:
         """Take what the playback gave; None is the end of the iteration."""
-        request = self._request
-        if request.state == "closed":  # by another task or thread, while this one was waiting
+        if self._over:  # closed by another task or thread, while this one was waiting
             return None
         if not isinstance(got, tuple):
             return self._end(got)
+        request = self._request
         instant, chunk = got
         # The chunk is nobody else's yet, so that stamping it does not change a value that anybody has seen.
         object.__setattr__(chunk, "timestamp", instant)
@@ -134,6 +129,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
             self._deltas.append(chunk.delta)
         if chunk.finish_reason is not None:
             request.settle("exhausted")
+            self._over = True
         return chunk
 
     def _end(self, ending: Ending | None) -> StreamChunk | None:
@@ -144,7 +140,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
             return None
         if self._errors == "raise":
             raise error
-        self._told = True
+        self._over = True
         if cancelled and self._playback.crowded:
             return None
         return StreamChunk(index=self.chunks_read, error=error, timestamp=self._playback.now())
@@ -184,12 +180,12 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
 
     def close(self) -> None:
         """Leave the stream; a background thread is gone when this returns. From any thread, any number of times."""
-        self._leave("closed")
+        self._leave()
         self._playback.join()
 
     async def aclose(self) -> None:
         """Leave the stream; a background producer is gone when this returns, or soon after if this is cancelled."""
-        self._leave("closed")
+        self._leave()
         await self._playback.ajoin()
 
     def cancel(self) -> None:
@@ -200,9 +196,10 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         if self._request.settle("cancelled"):
             self._playback.stop(End.CANCELLED)
 
-    def _leave(self, state: State) -> None:
-        self._request.settle(state)
-        self._playback.stop(End.LEFT)
+    def _leave(self) -> None:
+        self._over = True
+        if self._request.settle("closed"):
+            self._playback.stop(End.LEFT)
 
     def __del__(self) -> None:
         request: Request | None = getattr(self, "_request", None)

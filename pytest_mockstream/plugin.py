@@ -56,7 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    settings = resolve(config.stash[_LEVELS])
+    levels = config.stash[_LEVELS]
+    settings = resolve(levels)
     shown = {**asdict(settings.pacing), "producer": settings.producer}
     if settings.producer == "background":
         shown["buffer_size"] = settings.buffer_size

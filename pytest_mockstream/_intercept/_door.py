@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from types import CoroutineType, FrameType
 from typing import Any
 
-from pytest_mockstream._answer import Answer, Incoming, answer
+from pytest_mockstream._answer import Incoming, answer
 from pytest_mockstream._callsite import CallSite, calling_site, is_library
+from pytest_mockstream._delivery import Answer
 from pytest_mockstream._pacing import Pacing
 from pytest_mockstream._playbook import Playbook
 from pytest_mockstream.providers import provider_of

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
 from typing import Protocol
 
-from pytest_mockstream._answer import Answer, Close
+from pytest_mockstream._delivery import Answer, Close
 from pytest_mockstream._frames import Frame
 from pytest_mockstream._playback import End, Ending
 

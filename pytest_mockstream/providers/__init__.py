@@ -5,36 +5,54 @@ The wall: pure functions from requests to what they ask, and from steps of chunk
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import unquote
 
-from . import anthropic, gemini, ollama, openai_chat, openai_responses
+from . import anthropic, embeddings, gemini, metadata, ollama, openai_chat, openai_responses
+from ._errors import ERRORS
 from ._hosts import HOSTS, provider_of
-from ._wire import Ask, BadRequestError, Reply, WireFormat
+from ._plain import PlainEndpoint, Question
+from ._wire import Ask, BadRequestError, Encoder, Reply, WireFormat, ping
 
 __all__ = [
-    "FORMATS",
+    "ENDPOINTS",
+    "ERRORS",
     "HOSTS",
     "Ask",
     "BadRequestError",
+    "Encoder",
+    "PlainEndpoint",
+    "Question",
     "Reply",
     "WireFormat",
-    "find_format",
+    "endpoints_at",
+    "ping",
     "provider_of",
 ]
 
-FORMATS: tuple[WireFormat, ...] = (
+#: Everything that can be asked; at one path, the first that fits counts.
+ENDPOINTS: tuple[WireFormat | PlainEndpoint, ...] = (
     openai_chat.FORMAT,
     openai_responses.FORMAT,
     anthropic.FORMAT,
     gemini.FORMAT,
     ollama.CHAT,
     ollama.GENERATE,
+    *embeddings.ENDPOINTS,
+    *metadata.ENDPOINTS,
 )
 
 
-def find_format(path: str) -> tuple[WireFormat, dict[str, str]] | None:
-    """Return the format that speaks at a path, behind any prefix, and what the path itself says."""
-    for wire in FORMATS:
-        if found := wire.path.search(unquote(path).rstrip("/")):
-            return wire, {name: value for name, value in found.groupdict().items() if value}
-    return None
+def endpoints_at(path: str, headers: Mapping[str, str]) -> list[tuple[WireFormat | PlainEndpoint, dict[str, str]]]:
+    """Return what answers at a path, behind any prefix, whatever the method, each with what the path itself says."""
+    path = unquote(path).rstrip("/")
+    found = ((endpoint, endpoint.path.search(path)) for endpoint in ENDPOINTS if _is_meant(endpoint, headers))
+    return [
+        (endpoint, {name: value for name, value in match.groupdict().items() if value})
+        for endpoint, match in found
+        if match is not None
+    ]
+
+
+def _is_meant(endpoint: WireFormat | PlainEndpoint, headers: Mapping[str, str]) -> bool:
+    return not isinstance(endpoint, PlainEndpoint) or endpoint.header is None or endpoint.header in headers

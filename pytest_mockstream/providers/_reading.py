@@ -55,4 +55,8 @@ def joined_text(parts: object) -> str:
 
 
 def _got(body: Mapping[str, Any], name: str) -> str:
-    return f"but it is {body[name]!r:.80}" if name in body else "but it is missing"
+    if name not in body:
+        return "but it is missing"
+    value = body[name]
+    # Lists and objects are not repeated: they may hold anything.
+    return f"but it is a {type(value).__name__}" if isinstance(value, list | dict) else f"but it is {value!r:.80}"

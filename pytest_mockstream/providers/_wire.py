@@ -8,17 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from pytest_mockstream._chunks import StreamChunk
 from pytest_mockstream._exceptions import ScriptError
+from pytest_mockstream._frames import Frame
 from pytest_mockstream._script import ErrorEvent, KeepAlive, Malformed, Played, Script, Wait
-from pytest_mockstream._sse import Event, Framing
+from pytest_mockstream._sse import Event, Framing, Writer
 
 Json: TypeAlias = "dict[str, Any]"
-#: A chunk, and for how many of the script it stands.
-_Counted: TypeAlias = "tuple[StreamChunk, int]"
-
 #: The instant that every reply says it was made at: 2025-01-01T00:00:00Z. A fake has no reason to differ each run.
 CREATED = 1_735_689_600
 CREATED_TEXT = "2025-01-01T00:00:00Z"
@@ -73,8 +71,8 @@ class Encoder(Protocol):
     def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
         """Return the events that say what a chunk says: one at least."""
 
-    def keep_alive(self) -> Event:
-        """Return an event that says nothing."""
+    def ping(self) -> Event | None:
+        """Return the format's own event that says nothing; None if a comment has to do."""
 
     def error(self, error: ErrorEvent) -> Event:
         """Return the event of an error inside a stream."""
@@ -97,7 +95,6 @@ class WireFormat:
         finish_reasons: OpenAI's words, and the provider's own, to the provider's own.
         objection: why a script cannot be said in answer to a request, or None.
         whole_calls: whether a stream says each tool call at once, when its last fragment would have come.
-        request_id: the header that tells the request's id.
     """
 
     name: str
@@ -110,9 +107,9 @@ class WireFormat:
     error: Callable[[int, str, str | None], Json]
     error_status: Mapping[str, int]
     finish_reasons: Mapping[str, str]
+    method: ClassVar[str] = "POST"
     objection: Callable[[Ask, Script], str | None] = lambda _ask, _script: None
     whole_calls: bool = False
-    request_id: str = "x-request-id"
 
     def reply(self, ask: Ask, script: Script, *, number: int, prompt_tokens: int) -> Reply:
         """Return what the encoder must know.
@@ -133,39 +130,44 @@ class WireFormat:
             prompt_tokens = script.usage.prompt_tokens
         return Reply(ask=ask, number=number, finish_reason=finish_reason, prompt_tokens=prompt_tokens)
 
-    def encoded(self, steps: Iterable[Played[StreamChunk]], encoder: Encoder) -> Iterator[Played[Event]]:
-        """Turn steps of chunks into steps of events; see ``encoded``."""
-        return encoded(_whole_calls(steps) if self.whole_calls else _one_by_one(steps), encoder)
+    def frames(self, steps: Iterable[Played[StreamChunk]], encoder: Encoder, writer: Writer) -> Iterator[Played[Frame]]:
+        """Turn steps of chunks into steps of frames; whatever has no bytes passes through.
+
+        An ``ErrorEvent`` becomes its frame and then ends the steps as the fault that it is.
+        """
+        for step in _whole_calls(steps) if self.whole_calls else steps:
+            if isinstance(step, StreamChunk):
+                *events, last = encoder.chunk(step)
+                for event in events:
+                    yield Frame(writer.frame(event))
+                count = step.count if isinstance(step, _WholeCall) else 1
+                is_last = step.finish_reason is not None
+                yield Frame(writer.frame(last, last=is_last), count, is_last)
+            elif isinstance(step, KeepAlive):
+                yield Frame(ping(encoder, writer))
+            elif isinstance(step, Malformed):
+                yield Frame(writer.frame(Event(step.data)))
+            elif isinstance(step, ErrorEvent):
+                yield Frame(writer.frame(encoder.error(step), last=True))
+                yield step
+            else:
+                yield step
 
 
-def encoded(steps: Iterable[Played[_Counted]], encoder: Encoder) -> Iterator[Played[Event]]:
-    """Turn steps of chunks into steps of events; whatever has no bytes passes through.
-
-    An ``ErrorEvent`` becomes its event and then ends the steps as the fault that it is.
-    """
-    for step in steps:
-        if isinstance(step, tuple):
-            chunk, count = step
-            *events, last = encoder.chunk(chunk)
-            yield from events
-            yield replace(last, chunks=count, last=chunk.finish_reason is not None)
-        elif isinstance(step, KeepAlive):
-            yield encoder.keep_alive()
-        elif isinstance(step, Malformed):
-            yield Event(step.data)
-        elif isinstance(step, ErrorEvent):
-            yield encoder.error(step)
-            yield step
-        else:
-            yield step
+def ping(encoder: Encoder, writer: Writer) -> bytes:
+    """Return the format's own frame that says nothing, or a comment if it has none."""
+    event = encoder.ping()
+    return writer.comment("keep-alive") if event is None else writer.frame(event)
 
 
-def _one_by_one(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[_Counted]]:
-    for step in steps:
-        yield (step, 1) if isinstance(step, StreamChunk) else step
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WholeCall(StreamChunk):
+    """A tool call in one chunk, and for how many of the script it stands."""
+
+    count: int
 
 
-def _whole_calls(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[_Counted]]:
+def _whole_calls(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[StreamChunk]]:
     """Join the fragments of each tool call at the place of the last one; time passes as it would have."""
     held: list[StreamChunk] = []
     waits: list[Wait] = []
@@ -173,21 +175,17 @@ def _whole_calls(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[_Count
         if held and isinstance(step, Wait):
             waits.append(step)
             continue
-        goes_on = bool(held) and isinstance(step, StreamChunk) and _same_call(held[-1], step)
-        if held and not goes_on:
-            yield _joined(held), len(held)
+        if held and not (isinstance(step, StreamChunk) and _same_call(held[0], step)):
+            yield _joined(held)
             held = []
         yield from waits
         waits = []
-        if isinstance(step, StreamChunk):
-            if step.tool_call is not None:
-                held.append(step)
-            else:
-                yield step, 1
+        if isinstance(step, StreamChunk) and step.tool_call is not None:
+            held.append(step)
         else:
             yield step
     if held:
-        yield _joined(held), len(held)
+        yield _joined(held)
     yield from waits
 
 
@@ -195,10 +193,11 @@ def _same_call(one: StreamChunk, other: StreamChunk) -> bool:
     return one.tool_call is not None and other.tool_call is not None and one.tool_call.index == other.tool_call.index
 
 
-def _joined(fragments: list[StreamChunk]) -> StreamChunk:
-    first = fragments[0]
+def _joined(fragments: list[StreamChunk]) -> _WholeCall:
     calls = [fragment.tool_call for fragment in fragments if fragment.tool_call is not None]
-    return replace(first, tool_call=replace(calls[0], arguments="".join(call.arguments for call in calls)))
+    call = replace(calls[0], arguments="".join(call.arguments for call in calls))
+    first = fragments[0]
+    return _WholeCall(index=first.index, role=first.role, tool_call=call, count=len(fragments))
 
 
 def words(*own: str, **of_openai: str) -> dict[str, str]:

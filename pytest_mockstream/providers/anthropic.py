@@ -12,25 +12,21 @@ from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
 from pytest_mockstream._script import ErrorEvent, Script
-from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._sse import Event, json_string, json_text
 
-from ._blocks import Block, blocks_of, piece_of
+from ._blocks import Block, Kind, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message
+from ._errors import ANTHROPIC_STATUS, anthropic_error
 from ._reading import flag, joined_text, objects, rest, text_field
 from ._wire import Ask, BadRequestError, Json, Reply, WireFormat, words
 
 SIGNATURE = "bW9ja3N0cmVhbS1zaWduYXR1cmU="
-_ERRORS = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    500: "api_error",
-    504: "timeout_error",
-    529: "overloaded_error",
+_DELTA = '{"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":%s}}'
+_DELTAS: dict[Kind, tuple[str, str]] = {
+    "text": ("text_delta", "text"),
+    "refusal": ("text_delta", "text"),
+    "reasoning": ("thinking_delta", "thinking"),
+    "tool_call": ("input_json_delta", "partial_json"),
 }
 _TAKEN = ("model", "messages", "system", "tools", "stream")
 
@@ -95,13 +91,13 @@ class _Encoder:
             self._open = piece
             self._index += 1
             yield _event("content_block_start", index=self._index, content_block=_empty_block(piece))
-        yield _event("content_block_delta", index=self._index, delta=_delta(piece))
+        yield Event(_DELTA % (self._index, *_DELTAS[piece.kind], json_string(piece.text)), name="content_block_delta")
 
-    def keep_alive(self) -> Event:
+    def ping(self) -> Event:
         return _event("ping")
 
     def error(self, error: ErrorEvent) -> Event:
-        return Event(json_text(_error(500, error.message, error.type)), name="error")
+        return Event(json_text(anthropic_error(500, error.message, error.type)), name="error")
 
     def _close(self) -> Iterator[Event]:
         if self._open is None:
@@ -134,14 +130,6 @@ def _empty_block(piece: Block) -> Json:
     if piece.kind == "reasoning":
         return {"type": "thinking", "thinking": "", "signature": ""}
     return {"type": "text", "text": ""}
-
-
-def _delta(piece: Block) -> Json:
-    if piece.kind == "tool_call":
-        return {"type": "input_json_delta", "partial_json": piece.text}
-    if piece.kind == "reasoning":
-        return {"type": "thinking_delta", "thinking": piece.text}
-    return {"type": "text_delta", "text": piece.text}
 
 
 def _usage(usage: Usage) -> Json:
@@ -185,11 +173,6 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     return _message(reply, content, stop) | {"usage": _usage(usage)}
 
 
-def _error(status: int, message: str, kind: str | None) -> Json:
-    usual = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind or usual, "message": message}}
-
-
 def _objection(ask: Ask, script: Script) -> str | None:
     broken = None if ask.framing else broken_arguments(script)
     return broken and f"{broken}; only its stream can send that"
@@ -203,8 +186,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=_error,
-    error_status={word: status for status, word in _ERRORS.items()},
+    error=anthropic_error,
+    error_status=ANTHROPIC_STATUS,
     finish_reasons=words(
         "stop_sequence",
         "pause_turn",
@@ -216,5 +199,4 @@ FORMAT = WireFormat(
         function_call="tool_use",
     ),
     objection=_objection,
-    request_id="request-id",
 )

@@ -1,7 +1,7 @@
 """Gemini: ``POST {base}/v1beta/models/M:generateContent`` and ``:streamGenerateContent``, and Vertex AI's paths.
 
-The API: https://ai.google.dev/api/generate-content; errors: https://google.aip.dev/193. A stream is an event stream with
-``?alt=sse`` and one JSON array without. A function call comes whole.
+The API: https://ai.google.dev/api/generate-content; a stream is an event stream with ``?alt=sse`` and one
+JSON array without. A function call comes whole.
 """
 
 from __future__ import annotations
@@ -17,25 +17,12 @@ from pytest_mockstream._sse import Event, Framing, json_text
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message
+from ._errors import GEMINI_STATUS, gemini_error
 from ._reading import joined_text, objects, rest
-from ._wire import CREATED_TEXT, Ask, BadRequestError, Json, Reply, WireFormat, words
+from ._wire import Ask, BadRequestError, Json, Reply, WireFormat, words
 
 #: What a model that thought before it called a tool wants back: https://ai.google.dev/gemini-api/docs/thought-signatures
 SIGNATURE = "bW9ja3N0cmVhbS10aG91Z2h0"
-_STATUS = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-_CODES = {word: status for status, word in _STATUS.items()}
 
 
 def _parse(body: Json, groups: Mapping[str, str], query: Mapping[str, str]) -> Ask:
@@ -105,11 +92,11 @@ class _Encoder:
             part |= self._signature()
         yield self._event([part])
 
-    def keep_alive(self) -> Event:
+    def ping(self) -> Event:
         return self._event([{"text": ""}])
 
     def error(self, error: ErrorEvent) -> Event:
-        return Event(json_text(_error(_CODES.get(error.type or "", 503), error.message, error.type)))
+        return Event(json_text(gemini_error(GEMINI_STATUS.get(error.type or "", 503), error.message, error.type)))
 
     def _signature(self) -> Json:
         signed, self._unsigned = self._unsigned, False
@@ -134,7 +121,6 @@ def _response(reply: Reply, parts: list[Json], usage: Usage | None, finish_reaso
         "usageMetadata": _usage(usage or Usage(prompt_tokens=reply.prompt_tokens)),
         "modelVersion": reply.ask.model,
         "responseId": f"response-{reply.number}",
-        "createTime": CREATED_TEXT,
     }
 
 
@@ -155,11 +141,6 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     return _response(reply, parts, (chunks[-1].usage if chunks else None) or Usage(), reply.finish_reason)
 
 
-def _error(status: int, message: str, kind: str | None) -> Json:
-    usual = _STATUS.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
-    return {"error": {"code": status, "message": message, "status": kind or usual}}
-
-
 FORMAT = WireFormat(
     name="Gemini",
     provider="gemini",
@@ -168,8 +149,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=_error,
-    error_status=_CODES,
+    error=gemini_error,
+    error_status=GEMINI_STATUS,
     finish_reasons=words(
         "RECITATION",
         "LANGUAGE",

@@ -15,6 +15,7 @@ from pytest_mockstream._sse import Event, json_text
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments
+from ._errors import ollama_error
 from ._reading import flag, objects, rest, text_field
 from ._wire import CREATED_TEXT, Ask, BadRequestError, Json, Reply, WireFormat, words
 
@@ -80,11 +81,11 @@ class _Encoder:
             return [self._line([piece_of(chunk)])]
         return [self._line([], _end(self._reply, chunk.usage))]
 
-    def keep_alive(self) -> Event:
+    def ping(self) -> Event:
         return self._line([])
 
     def error(self, error: ErrorEvent) -> Event:
-        return Event(json_text(_error(500, error.message)))
+        return Event(json_text(ollama_error(500, error.message)))
 
     def _line(self, blocks: list[Block], end: Json | None = None) -> Event:
         return Event(json_text(_object(self._reply, self._fields(blocks), end or {"done": False})))
@@ -112,10 +113,6 @@ def _usage(chunks: Sequence[StreamChunk]) -> Usage | None:
     return chunks[-1].usage if chunks else None
 
 
-def _error(_status: int, message: str, _kind: str | None = None) -> Json:
-    return {"error": message}
-
-
 def _cannot_generate(_ask: Ask, script: Script) -> str | None:
     for step in script.steps:
         if isinstance(step, ToolCall):
@@ -131,7 +128,7 @@ CHAT = WireFormat(
     parse=_parse_chat,
     encoder=_Encoder,
     whole=lambda reply, chunks: _object(reply, _chat_fields(blocks_of(chunks)), _end(reply, _usage(chunks))),
-    error=_error,
+    error=ollama_error,
     error_status={},
     finish_reasons=_FINISH,
     objection=lambda _ask, script: broken_arguments(script),
@@ -146,7 +143,7 @@ GENERATE = WireFormat(
     parse=_parse_generate,
     encoder=_GenerateEncoder,
     whole=lambda reply, chunks: _object(reply, _generate_fields(blocks_of(chunks)), _end(reply, _usage(chunks))),
-    error=_error,
+    error=ollama_error,
     error_status={},
     finish_reasons=_FINISH,
     objection=_cannot_generate,

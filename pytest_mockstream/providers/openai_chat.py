@@ -13,10 +13,10 @@ from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, ToolCallDelta, Usage
 from pytest_mockstream._script import ErrorEvent
-from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._sse import Event, json_string, json_text
 
 from ._blocks import blocks_of
-from ._openai_errors import ERROR_STATUS, error_body
+from ._errors import OPENAI_STATUS, openai_error
 from ._reading import flag, objects, rest, text_field
 from ._wire import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
 
@@ -49,10 +49,15 @@ class _Encoder:
             "model": reply.ask.model,
         }
         self._usage: Json = {"usage": None} if reply.ask.include_usage else {}
+        # Nearly all chunks are text: around it, their JSON is always the same.
+        self._before, self._after = self._delta({"content": ""}).data.rsplit('""', 1)
 
     def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
         if chunk.role is not None:
             yield self._delta({"role": chunk.role, "content": "", "refusal": None})
+        if chunk.delta:
+            yield Event(f"{self._before}{json_string(chunk.delta)}{self._after}")
+            return
         if chunk.finish_reason is None:
             yield self._delta(_delta_of(chunk))
             return
@@ -61,11 +66,11 @@ class _Encoder:
             yield Event(json_text(self._frame | {"choices": [], "usage": _usage(chunk.usage or Usage())}))
         yield Event("[DONE]")
 
-    def keep_alive(self) -> Event:
-        return Event("keep-alive", kind="comment")
+    def ping(self) -> None:
+        return None
 
     def error(self, error: ErrorEvent) -> Event:
-        return Event(json_text(error_body(500, error.message, error.type)))
+        return Event(json_text(openai_error(500, error.message, error.type)))
 
     def _delta(self, delta: Json, finish_reason: str | None = None) -> Event:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
@@ -134,8 +139,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=error_body,
-    error_status=ERROR_STATUS,
+    error=openai_error,
+    error_status=OPENAI_STATUS,
     finish_reasons=words(
         stop="stop",
         length="length",

@@ -17,7 +17,7 @@ from pytest_mockstream._sse import Event, json_text
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import call_message
-from ._openai_errors import ERROR_STATUS, error_body
+from ._errors import OPENAI_STATUS, openai_error
 from ._reading import flag, joined_text, objects, rest, text_field
 from ._wire import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
 
@@ -70,8 +70,8 @@ def _normalised(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
         elif kind == "function_call_output":
             output = item.get("output", "")
             yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": joined_text(output)}
-        else:
-            yield {"role": str(kind)} | dict(item)
+        else:  # of reasoning and of tools that run on the provider's side, the type tells whose it is
+            yield dict(item) | {"role": "tool" if str(kind).endswith("_output") else "assistant"}
 
 
 class _Encoder:
@@ -97,8 +97,8 @@ class _Encoder:
         self._text.append(piece.text)
         yield self._delta(piece.text)
 
-    def keep_alive(self) -> Event:
-        return Event("keep-alive", kind="comment")
+    def ping(self) -> None:
+        return None
 
     def error(self, error: ErrorEvent) -> Event:
         code = error.type or "server_error"
@@ -259,8 +259,8 @@ FORMAT = WireFormat(
     parse=_parse,
     encoder=_Encoder,
     whole=_whole,
-    error=error_body,
-    error_status=ERROR_STATUS,
+    error=openai_error,
+    error_status=OPENAI_STATUS,
     finish_reasons=words(
         stop="completed",
         length="max_output_tokens",

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["pytester"]
+
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+settings.load_profile("suite")
+
+
+def producers() -> list[threading.Thread]:
+    """Return the producer threads that are alive."""
+    return [thread for thread in threading.enumerate() if thread.name == "mockstream producer"]
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    """Fail a test that ends with more producer threads than it began with."""
+    before = set(producers())
+    yield
+    gc.collect()
+    for thread in set(producers()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), f"{thread} is still running"
+
+
+@pytest.fixture
+def tasks() -> Callable[[], int]:
+    """Count the tasks of the running loop, the test's own excluded."""
+    return lambda: len(asyncio.all_tasks()) - 1
