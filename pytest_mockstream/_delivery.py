@@ -16,7 +16,7 @@ from ._exceptions import MockStreamError, UnclosedStreamWarning
 from ._frames import Frame
 from ._playback import End, Ending, Playback
 from ._playbook import Request, State
-from ._script import Disconnect, Played
+from ._script import Disconnect, ErrorEvent, Played
 
 
 class Close(Enum):
@@ -39,6 +39,8 @@ class Answer:
         request: the ledger's entry.
         playback: the frames of the body.
         error: our own error, if the request was refused; the playbook remembers it.
+        whole: whether the body's last frame was handed over. The connection is the consumer's until it has seen the end
+            of the body or closed it, so this alone does not settle anything.
     """
 
     status: int
@@ -47,25 +49,27 @@ class Answer:
     request: Request
     playback: Playback[Frame]
     error: MockStreamError | None = None
+    whole: bool = False
 
     def delivered(self, instant: float, frame: Frame) -> bytes:
         """Note that a frame was handed to the consumer, and return its bytes."""
         self.request.chunks_sent += frame.chunks
         self.request.last_sent_at = instant
-        if frame.last:
-            self.request.settle("exhausted" if self.status < 400 else "broken")
+        self.whole = frame.last
         return frame.data
 
     def finished(self, ending: Ending) -> Close:
         """Note how the playback ended, and return what that means for the connection."""
-        self.request.settle(_state_of(ending))
+        self.request.settle(_state_of(ending) if self.status < 400 else "broken")
         if isinstance(ending, Disconnect):
             return Close.RESET if ending.how == "reset" else Close.CUT
         return Close.CUT if ending in {End.CANCELLED, End.TIMED_OUT} else Close.END
 
     def leave(self, state: State = "closed") -> None:
         """Note that the consumer went away, or timed out (``"broken"``), and end the producer. Any number of times."""
-        self.request.settle(state if self.status < 400 else "broken")
+        if self.status >= 400 or isinstance(self.playback.take(), ErrorEvent):  # what it had just read is why it left
+            state = "broken"
+        self.request.settle("exhausted" if self.whole and state == "closed" else state)
         self.playback.stop(End.LEFT)
 
     def dropped(self) -> None:
@@ -75,7 +79,7 @@ class Answer:
         self.playback.stop(End.LEFT)
         message = (
             f"{self.request.title()} was never closed: only its finaliser did it. A real one would have kept its"
-            " connection open and the model generating. Use `async with` or `with`, or close it in a `finally`."
+            f" connection open and the model generating. {self.request.remedy}"
         )
         site = self.request.opened_at
         warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)

@@ -98,13 +98,15 @@ def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterato
                 held, chunks, last = bytearray(), 0, False
             yield step
             continue
+        # A reader that takes "\r" for a line end, as it should, is done with a frame before the "\n" behind it.
+        done_at = len(step.data) - step.data.endswith(b"\r\n")
         place = 0
         while place < len(step.data):
             part = step.data[place : place + wanted - len(held)]
             held += part
-            place += len(part)
-            if place == len(step.data):
+            if place < done_at <= place + len(part):
                 chunks, last = chunks + step.chunks, step.last
+            place += len(part)
             if len(held) == wanted:
                 yield Frame(bytes(held), chunks, last)
                 held, chunks, last, wanted = bytearray(), 0, False, next(lengths)

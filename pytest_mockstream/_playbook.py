@@ -20,6 +20,7 @@ from ._script import Script
 
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
 
+_REMEDY = "Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."
 _SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNORECASE)
 
 # Every open stream of the process, as asyncio keeps every task: the leak check compares what is open before and after.
@@ -71,6 +72,7 @@ class Request:
         chunk_count: chunks a whole reading would have got; None where there is no end.
         left_at: when the stream was over, in seconds since it was opened.
         last_sent_at: when the last chunk was handed over, in seconds since the stream was opened.
+        remedy: how whoever opened it closes such a stream.
     """
 
     number: int = 0
@@ -87,6 +89,7 @@ class Request:
     chunk_count: int | None = None
     left_at: float | None = None
     last_sent_at: float = 0.0
+    remedy: str = field(default=_REMEDY, repr=False)
     _state: State = field(default="open", repr=False)
     _progress: Progress | None = field(default=None, repr=False)
     _over: Bell | None = field(default=None, repr=False)
@@ -180,9 +183,9 @@ class Request:
 
     def _complaint(self, within: float | None, after_chunk: int | None) -> str:
         if self.state == "open":
-            return "is still open. Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."
+            return f"is still open. {self.remedy}"
         if self.state == "dropped":
-            return "was dropped, and closed by its finaliser only. Close it where the reading ends."
+            return f"was dropped, and closed by its finaliser only. {self.remedy}"
         if after_chunk is not None and self.chunks_sent > after_chunk:
             return f"was left after chunk {self.chunks_sent}, not after chunk {after_chunk}."
         took = (self.left_at or 0.0) - self.last_sent_at

@@ -66,7 +66,7 @@ def _serve(path: Path, content: ScriptFile, *, host: str, port: int) -> int:
     try:
         from ._server import MockStreamServer
     except ModuleNotFoundError as error:
-        print(f"{error}. The server needs an extra: pip install 'pytest-mockstream[server]'", file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)  # noqa: T201
         return 2
     server = MockStreamServer(host=host, port=port, record=1000, cors=True)
     server.replace(content)

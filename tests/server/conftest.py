@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import openai
 import pytest
 
-from pytest_mockstream._server import MockStreamServer
+from pytest_mockstream import MockStreamServer
 
 Ask: TypeAlias = "Callable[..., openai.Stream[Any]]"
 Connect: TypeAlias = "Callable[[], Wire]"

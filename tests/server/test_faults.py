@@ -5,8 +5,18 @@ from __future__ import annotations
 import openai
 import pytest
 
-from pytest_mockstream import Disconnect, ErrorEvent, Gate, HTTPError, Malformed, Stall, Text, Truncate, Wait
-from pytest_mockstream._server import MockStreamServer
+from pytest_mockstream import (
+    Disconnect,
+    ErrorEvent,
+    Gate,
+    HTTPError,
+    Malformed,
+    MockStreamServer,
+    Stall,
+    Text,
+    Truncate,
+    Wait,
+)
 
 from .conftest import Ask, Wire, chat_request, deltas_of, text_of
 

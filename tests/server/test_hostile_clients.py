@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_mockstream._server import MockStreamServer
+from pytest_mockstream import MockStreamServer
 
 from .conftest import Ask, Connect, Wire, chat_request, text_of
 

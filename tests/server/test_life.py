@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mockstream._server import MockStreamServer
+from pytest_mockstream import MockStreamServer
 
 from .conftest import Wire, chat_request
 
@@ -287,7 +287,7 @@ def test_without_the_fixture_nothing_is_imported(suite: pytest.Pytester) -> None
 
 
 def test_a_killed_process_leaves_its_port_to_others(tmp_path: Path) -> None:
-    code = "from pytest_mockstream._server import MockStreamServer as S; print(S().start().url, flush=True); input()"
+    code = "from pytest_mockstream import MockStreamServer as S; print(S().start().url, flush=True); input()"
     with subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:

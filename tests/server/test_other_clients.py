@@ -13,8 +13,7 @@ from typing import TypeAlias
 import pytest
 import requests
 
-from pytest_mockstream import Gate
-from pytest_mockstream._server import MockStreamServer
+from pytest_mockstream import Gate, MockStreamServer
 
 from .conftest import MESSAGES
 
@@ -130,5 +129,3 @@ def test_a_client_that_is_killed_has_left(mock_stream_server: MockStreamServer) 
         process.kill()
 
     mock_stream_server.requests[0].assert_closed(within=30, after_chunk=1)
-
-

@@ -10,8 +10,7 @@ import threading
 import openai
 import pytest
 
-from pytest_mockstream import Gate, ScriptError, UnexpectedRequestError, Wait
-from pytest_mockstream._server import MockStreamServer
+from pytest_mockstream import Gate, MockStreamServer, ScriptError, UnexpectedRequestError, Wait
 
 from .conftest import MESSAGES, Ask, Connect, chat_request, text_of
 
