@@ -16,7 +16,7 @@ from pytest_mockstream import MockStreamServer
 Ask: TypeAlias = "Callable[..., openai.Stream[Any]]"
 Connect: TypeAlias = "Callable[[], Wire]"
 
-MESSAGES = [{"role": "user", "content": "hi"}]
+MESSAGES: Any = [{"role": "user", "content": "hi"}]
 
 
 def chat_request(*, stream: bool = True, **headers: str) -> bytes:

@@ -204,7 +204,7 @@ def test_going_down_closes_connections_that_wait_for_their_next_request(
 
 
 def test_what_was_sent_before_a_reset_arrives(mock_stream_server: MockStreamServer, ask: Ask) -> None:
-    mock_stream_server.respond(Text(["one ", "two ", "three "]), Wait("1ms"), Disconnect())
+    mock_stream_server.respond(Text(["one ", "two ", "three "]), Wait(0.001), Disconnect())
     read: list[str] = []
 
     with pytest.raises(openai.APIConnectionError):

@@ -103,7 +103,7 @@ def test_nothing_is_produced_after_the_client_has_left(mock_stream_server: MockS
 
 
 def test_a_client_that_leaves_during_a_pause_ends_the_stream(mock_stream_server: MockStreamServer, ask: Ask) -> None:
-    mock_stream_server.respond("one ", Wait("10h"), "two")
+    mock_stream_server.respond("one ", Wait(36_000), "two")
     stream = ask()
     next(stream)
 
@@ -112,8 +112,18 @@ def test_a_client_that_leaves_during_a_pause_ends_the_stream(mock_stream_server:
     assert mock_stream_server.requests[0].state == "closed"
 
 
+def test_what_was_under_way_when_the_client_left_was_sent(mock_stream_server: MockStreamServer, ask: Ask) -> None:
+    mock_stream_server.respond("one two three")
+    stream = ask()
+    next(stream)
+
+    stream.close()
+
+    assert (mock_stream_server.requests[0].state, mock_stream_server.requests[0].chunks_sent) == ("exhausted", 4)
+
+
 def test_an_open_stream_is_no_closed_one(mock_stream_server: MockStreamServer, ask: Ask) -> None:
-    mock_stream_server.respond("one ", Wait("10h"), "two")
+    mock_stream_server.respond("one ", Wait(36_000), "two")
     stream = ask()
 
     with pytest.raises(AssertionError, match=r"opened at OpenAI/Python .*, 127\.0\.0\.1:\d+\) is still open"):
@@ -127,7 +137,7 @@ async def test_a_cancelled_task_of_the_client_ends_the_stream(mock_stream_server
     mock_stream_server.respond("one ", gate, "two")
 
     async def read(client: openai.AsyncOpenAI) -> None:
-        stream = await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)  # type: ignore[call-overload] # MESSAGES is plain
+        stream = await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, stream=True)
         async with stream:
             async for _ in stream:
                 pass
@@ -162,7 +172,7 @@ def test_a_client_that_never_reads_holds_no_more_than_the_buffers(
 
 
 def test_streams_that_are_open_at_the_end_are_ended(mock_stream_server: MockStreamServer, connect: Connect) -> None:
-    mock_stream_server.respond("one ", Wait("10h"), "two")
+    mock_stream_server.respond("one ", Wait(36_000), "two")
     wire = connect()
     wire.send(chat_request())
     wire.read_until(b"one ")
