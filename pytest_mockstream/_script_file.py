@@ -103,12 +103,8 @@ def parse_script_file(text: str, *, name: str) -> ScriptFile:
     found = reader.file(data)
     if reader.problems:
         lines = _lines(text, [place for place, _ in reader.problems])
-        raise ScriptFileError(
-            [
-                f"{name}:{line}: {_spelled(place)}{problem}"
-                for line, (place, problem) in zip(lines, reader.problems, strict=True)
-            ]
-        )
+        told = sorted(zip(lines, reader.problems, strict=True), key=lambda problem: problem[0])
+        raise ScriptFileError([f"{name}:{line}: {_spelled(place)}{problem}" for line, (place, problem) in told])
     return found
 
 
@@ -136,7 +132,8 @@ class _Reader:
         steps = self._steps(table.get("steps", []), (*place, "steps"))
         options = {key: table[key] for key in _OPTIONS if key in table}
         if isinstance(usage := options.get("usage"), dict):
-            options["usage"] = self._make(Usage, usage, (*place, "usage"))
+            is_known = self._known(usage, tuple(inspect.signature(Usage).parameters), (*place, "usage"))
+            options["usage"] = self._make(Usage, usage, (*place, "usage")) if is_known else None
         # Outside of a test nobody counts requests: a script answers all that it is meant for, unless it says otherwise.
         options.setdefault("times", None)
         script = self._make(Script, options, place, *steps) or Script()
@@ -166,17 +163,19 @@ class _Reader:
         if kind is None:
             self._complain(place, f"{name!r} is not a step: it is one of {_listed(_STEPS)}")
             return None
+        place = (*place, name)
         if value is True:
             return self._make(kind, {}, place)
         if isinstance(value, dict):
-            self._known(value, tuple(inspect.signature(kind).parameters), place)
-            return self._make(kind, value, place)
+            is_known = self._known(value, tuple(inspect.signature(kind).parameters), place)
+            return self._make(kind, value, place) if is_known else None
         return self._make(kind, {}, place, value)
 
-    def _known(self, table: Mapping[str, Any], legal: Sequence[str], place: Place) -> None:
-        for key in table:
-            if key not in legal:
-                self._complain((*place, key), f"this key is not known: it is one of {_listed(legal)}")
+    def _known(self, table: Mapping[str, Any], legal: Sequence[str], place: Place) -> bool:
+        unknown = [key for key in table if key not in legal]
+        for key in unknown:
+            self._complain((*place, key), f"this key is not known: it is one of {_listed(legal)}")
+        return not unknown
 
     def _make(self, kind: Callable[..., T], options: Mapping[str, Any], place: Place, *values: object) -> T | None:
         """Return what ``kind`` makes of the options, or None; the option that alone is wrong gets the blame."""
@@ -217,7 +216,7 @@ def _spelled(place: Place) -> str:
         if isinstance(part, int):
             words[-1] += f" {part + 1}"
         else:
-            words.append("step" if part == "steps" and part != place[-1] else part)
+            words.append("step" if part == "steps" and part != place[-1] else str(part))
     return f"{', '.join(words)}: " if words else ""
 
 

@@ -45,12 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="play a script file over HTTP", description=_serve.__doc__)
     serve.add_argument("script", metavar="SCRIPT.toml", help="the scripts, in TOML; read again whenever it changes")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine only)")
-    serve.add_argument("--port", type=_port, default=8000, help="port to bind, 0 for a free one (default: %(default)s)")
+    serve.add_argument("--port", type=port_number, default=8000, help="port to bind, 0 for a free one (default: %(default)s)")
     serve.add_argument("--check", action="store_true", help="say what is wrong with the file, and serve nothing")
     return parser
 
 
-def _port(text: str) -> int:
+def port_number(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65535:
         raise ValueError

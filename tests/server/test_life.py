@@ -98,6 +98,17 @@ def test_the_record_outlives_the_server() -> None:
     assert server.requests[0].state == "exhausted"
 
 
+def test_a_record_may_be_kept_short() -> None:
+    with MockStreamServer(record=2) as server:
+        wire = Wire(server)
+        for _ in range(5):
+            wire.send(chat_request())
+            wire.read_until(b"\r\n0\r\n\r\n")
+        wire.close()
+
+    assert [request.number for request in server.requests] == [4, 5]
+
+
 def test_a_stream_that_only_the_stop_ended_was_never_closed() -> None:
     with MockStreamServer() as server:
         server.respond("one ", ttft="10h")
