@@ -28,13 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         content = _load(path)
     except ScriptFileError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command line prints
+        print(error, file=sys.stderr)
         return 1
     except (OSError, UnicodeDecodeError) as error:
-        print(f"{path}: cannot be read: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{path}: cannot be read: {error}", file=sys.stderr)
         return 2
     if options.check:
-        print(f"{path}: {len(content.scripts)} scripts, no mistakes")  # noqa: T201
+        print(f"{path}: {len(content.scripts)} scripts, no mistakes")
         return 0
     return _serve(path, content, host=options.host, port=options.port)
 
@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="play a script file over HTTP", description=_serve.__doc__)
     serve.add_argument("script", metavar="SCRIPT.toml", help="the scripts, in TOML; read again whenever it changes")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine only)")
-    serve.add_argument("--port", type=port_number, default=8000, help="port to bind, 0 for a free one (default: %(default)s)")
+    serve.add_argument(
+        "--port", type=port_number, default=8000, help="port to bind, 0 for a free one (default: %(default)s)"
+    )
     serve.add_argument("--check", action="store_true", help="say what is wrong with the file, and serve nothing")
     return parser
 
@@ -66,14 +68,14 @@ def _serve(path: Path, content: ScriptFile, *, host: str, port: int) -> int:
     try:
         from ._server import MockStreamServer
     except ModuleNotFoundError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return 2
     server = MockStreamServer(host=host, port=port, record=1000, cors=True)
     server.replace(content)
     try:
         server.start()
     except OSError as error:
-        print(f"{host}:{port} cannot be bound: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{host}:{port} cannot be bound: {error}", file=sys.stderr)
         return 2
     with server, _interruption() as over:
         _greet(server, path, host)
@@ -86,12 +88,12 @@ def _serve(path: Path, content: ScriptFile, *, host: str, port: int) -> int:
 
 
 def _greet(server: Any, path: Path, host: str) -> None:
-    print(f"{path} plays on {server.url} until Ctrl-C", flush=True)  # noqa: T201
+    print(f"{path} plays on {server.url} until Ctrl-C", flush=True)
     for name, value in server.environment().items():
         if value.startswith(server.url):
-            print(f"  export {name}={value}", flush=True)  # noqa: T201
+            print(f"  export {name}={value}", flush=True)
     if not _is_loopback(host):
-        print(f"  {host} can be reached from other machines: nothing here asks who is calling", flush=True)  # noqa: T201
+        print(f"  {host} is open to other machines: nothing here asks who is calling", flush=True)
 
 
 def _is_loopback(host: str) -> bool:
@@ -105,9 +107,9 @@ def _reload(server: Any, path: Path) -> None:
     try:
         server.replace(_load(path))
     except (OSError, UnicodeDecodeError, ScriptFileError) as error:
-        print(f"{error}\n{path} has mistakes: playing what it said before", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{error}\n{path} has mistakes: playing what it said before", file=sys.stderr, flush=True)
     else:
-        print(f"{path} has changed: read again", flush=True)  # noqa: T201
+        print(f"{path} has changed: read again", flush=True)
 
 
 def _modified(path: Path) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from pytest_mockstream._playback import End, Ending
 
 from ._connection import Connection
 
-_BATCH_BYTES = 16 * 2**10
+_BATCH_BYTES = 64 * 2**10
 
 
 async def play(answer: Answer, connection: Connection) -> None:
@@ -34,14 +34,13 @@ async def play(answer: Answer, connection: Connection) -> None:
     if connection.lost:
         answer.leave()
     exchange = _Exchange(answer, connection)
-    if answer.headers_first:
+    got = answer.playback.take()
+    if got is None and answer.headers_first:
         exchange.send_head()
     while not connection.lost:
+        if got is not None and await exchange.send(got):
+            return
         got = await answer.playback.areceive()
-        if connection.lost:
-            return
-        if await exchange.send(got):
-            return
 
 
 class _Exchange:
@@ -63,7 +62,8 @@ class _Exchange:
         close = None if ending is None else self._answer.finished(ending)
         whole = close is Close.END
         if not self._has_head and (pieces or whole):
-            self.send_head(sum(map(len, pieces)) if whole else None)
+            # A stream does not know its length, even where all of it happens to be there at once.
+            self.send_head(sum(map(len, pieces)) if whole and not self._answer.headers_first else None)
         parts: list[h11.Event] = [h11.Data(data=piece) for piece in pieces]
         self._connection.send(*parts, *([h11.EndOfMessage()] if whole else []))
         await self._connection.drained()
