@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._script_file import ScriptFile, ScriptFileError, parse_script_file
+
+Modified: TypeAlias = "tuple[int, int] | None"
 
 _LOOK_EVERY = 0.3
 
@@ -25,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status: 0, 1 for a file with mistakes, 2 for a wrong call."""
     options = _parser().parse_args(arguments)
     path = Path(options.script)
+    modified = _modified(path)  # before it is read: what changes later is read again
     try:
         content = _load(path)
     except ScriptFileError as error:
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         print(f"{path}: {len(content.scripts)} scripts, no mistakes")
         return 0
-    return _serve(path, content, host=options.host, port=options.port)
+    return _serve(path, content, modified, host=options.host, port=options.port)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +66,7 @@ def _load(path: Path) -> ScriptFile:
     return parse_script_file(path.read_text(encoding="utf-8"), name=str(path))
 
 
-def _serve(path: Path, content: ScriptFile, *, host: str, port: int) -> int:
+def _serve(path: Path, content: ScriptFile, modified: Modified, *, host: str, port: int) -> int:
     """Play a script file over HTTP until Ctrl-C."""
     try:
         from ._server import MockStreamServer
@@ -79,7 +82,6 @@ def _serve(path: Path, content: ScriptFile, *, host: str, port: int) -> int:
         return 2
     with server, _interruption() as over:
         _greet(server, path, host)
-        modified = _modified(path)
         while not over.wait(_LOOK_EVERY):
             if (now := _modified(path)) != modified:
                 modified = now
@@ -112,7 +114,7 @@ def _reload(server: Any, path: Path) -> None:
         print(f"{path} has changed: read again", flush=True)
 
 
-def _modified(path: Path) -> tuple[int, int] | None:
+def _modified(path: Path) -> Modified:
     try:
         status = path.stat()
     except OSError:  # an editor that replaces the file has it away for a moment
