@@ -5,13 +5,13 @@ driver only.
 
 Theory of operation: the answer has no producer of its own. Whoever reads a piece waits until the piece would have
 arrived, at most for the library's read timeout. Leaving is one call, however it comes about: closed by the consumer,
-by an error or a cancellation while reading, by the client's closing, or by a finaliser, which is told apart because a
-connection that waits for the garbage collector is the leak that the ledger is for.
+by an error or a cancellation while reading, or by the client's closing. An async generator that is dropped is closed by
+its loop at once, which counts as well. What only the garbage collector finds does not: its collection calls our
+finaliser before anything else can close us, and the stream is dropped.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
@@ -161,13 +161,12 @@ class Exchange:
     # Leaving.
 
     def close(self) -> None:
-        """Note that the consumer is done with it. From anywhere, any number of times."""
-        if self._left:
-            return
-        self._left = True
-        if _in_finaliser():
-            _Farewell(self.answer)
-        else:
+        """Note that the consumer is done with it. From anywhere, any number of times.
+
+        Closing by the finaliser of whatever holds it does not count: ours comes next, and says so.
+        """
+        if not self._left and not _in_finaliser():
+            self._left = True
             self.answer.leave()
 
     async def aclose(self) -> None:
@@ -179,29 +178,7 @@ class Exchange:
             self.answer.dropped()
 
 
-class _Farewell:
-    """Says that a stream was dropped, from a finaliser of its own.
-
-    A loop closes a dropped async generator in a task that nobody awaits: a warning that a filter turns into an error
-    would be lost there, whereas pytest reports what a finaliser raises.
-    """
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def __del__(self) -> None:
-        self._answer.dropped()
-
-
 def _in_finaliser() -> bool:
-    """Tell whether the caller is closed by a finaliser: a ``__del__``, or a loop's hook for async generators."""
-    if asyncio._get_running_loop() is not None:
-        task = asyncio.current_task()
-        # The hook, and shutdown_asyncgens, make a task of `generator.aclose()` itself, which code does not.
-        if task is not None and type(task.get_coro()).__name__ == "async_generator_athrow":
-            return True
     frame = sys._getframe(1)
     for _ in range(_FRAMES_ABOVE):
         if frame.f_back is None:
