@@ -20,6 +20,7 @@ from typing import Protocol
 from pytest_mockstream._delivery import Answer, Close
 from pytest_mockstream._frames import Frame
 from pytest_mockstream._playback import End, Ending
+from pytest_mockstream._script import Disconnect
 
 #: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
 #: chunk of a test's stream, and a long stream is not held up by the loop.
@@ -57,7 +58,7 @@ class Exchange:
         limit: the read timeout; may change between two reads.
     """
 
-    __slots__ = ("__weakref__", "_begun", "_held", "_left", "_reads", "_troubles", "answer", "limit")
+    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_reads", "_troubles", "answer", "limit")
 
     def __init__(self, answer: Answer, troubles: Troubles, *, limit: float | None) -> None:
         self.answer = answer
@@ -67,6 +68,7 @@ class Exchange:
         self._held: tuple[float, Frame] | Ending | None = None
         self._left = False
         self._reads = 0
+        self._frame = Frame(b"")
 
     # Status and headers.
 
@@ -124,10 +126,27 @@ class Exchange:
                 got = await self.answer.playback.areceive(self.limit)
         return self._accept(got)
 
+    def read_tail(self) -> bytes | None:
+        """Return the next piece without waiting, if it has come and all that the model had to say was read before it.
+
+        Returns:
+            None if there is no such piece. Nothing is the end of the body, as in ``read``.
+        """
+        frame, request = self._frame, self.answer.request
+        is_said = frame.last or (not frame.chunks and request.chunks_sent + 1 >= (request.chunk_count or 0))
+        if not is_said or self._held is not None:
+            return None
+        got = self.answer.playback.take()
+        if got is None or isinstance(got, Disconnect):
+            self._held = got
+            return None
+        return self._accept(got)
+
     def _accept(self, got: tuple[float, Frame] | Ending | None) -> bytes:
         if self._left:  # by another task or thread, while this one was waiting
             raise self._troubles.closed()
         if isinstance(got, tuple):
+            self._frame = got[1]
             return self.answer.delivered(*got)
         self._end(got)
         return b""
@@ -163,10 +182,14 @@ class Exchange:
     def close(self) -> None:
         """Note that the consumer is done with it. From anywhere, any number of times.
 
-        Closing by the finaliser of whatever holds it does not count: ours comes next, and says so.
+        Closing by the finaliser of whatever holds it does not count.
         """
-        if not self._left and not _in_finaliser():
-            self._left = True
+        if self._left:
+            return
+        self._left = True
+        if _in_finaliser():
+            self.answer.dropped()
+        else:
             self.answer.leave()
 
     async def aclose(self) -> None:
