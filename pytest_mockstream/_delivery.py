@@ -55,7 +55,7 @@ class Answer:
         """Note that a frame was handed to the consumer, and return its bytes."""
         self.request.chunks_sent += frame.chunks
         self.request.last_sent_at = instant
-        self.whole = frame.last
+        self.whole = self.whole or frame.last
         return frame.data
 
     def finished(self, ending: Ending) -> Close:

@@ -16,7 +16,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?\s*", re.ASCII)
 
 
-def seconds(value: object, name: str) -> float:
+def duration(value: object, name: str) -> float:
     """Return a duration as seconds.
 
     Args:

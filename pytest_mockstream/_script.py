@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from ._chunks import StreamChunk, ToolCallDelta, Transcript, Usage
 from ._exceptions import ScriptError
 from ._gate import Gate
-from ._legal import seconds
+from ._legal import duration
 from ._pacing import Pacing
 from ._shape import Between, Fragment, LineEnding, Shape
 
@@ -139,14 +139,14 @@ class ToolCall:
         return json.dumps(dict(self.arguments), ensure_ascii=False, allow_nan=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Wait:
     """Nothing comes for so many seconds (or ``"50ms"``, ``"2m"``), on top of the pacing."""
 
     seconds: float
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", seconds(self.seconds, "Wait"))
+    def __init__(self, seconds: float | str) -> None:
+        object.__setattr__(self, "seconds", duration(seconds, "Wait"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +195,14 @@ def _check_flag(step: str, name: str, value: object) -> None:
         raise ScriptError(msg)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Stall:
     """Silence, with the connection open: for so many seconds, or for ever with None."""
 
-    seconds: float | None = None
+    seconds: float | None
 
-    def __post_init__(self) -> None:
-        if self.seconds is not None:
-            object.__setattr__(self, "seconds", seconds(self.seconds, "Stall"))
+    def __init__(self, seconds: float | str | None = None) -> None:
+        object.__setattr__(self, "seconds", None if seconds is None else duration(seconds, "Stall"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +249,7 @@ class HTTPError:
             msg = f"HTTPError({self.status!r}) is not an error status: give an int from 400 to 599"
             raise ScriptError(msg)
         if self.retry_after is not None:
-            object.__setattr__(self, "retry_after", seconds(self.retry_after, "retry_after"))
+            object.__setattr__(self, "retry_after", duration(self.retry_after, "retry_after"))
 
 
 Content: TypeAlias = Text | Reasoning | Refusal | ToolCall
@@ -343,7 +342,7 @@ class Script:
             "between": between,
             "duplicate": duplicate,
         }
-        self.options = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
+        self.options: dict[str, Any] = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
         self.steps = tuple(_coerce(steps))
         self.pacing = Pacing(

@@ -31,8 +31,9 @@ class When:
 
 def _script(steps: tuple[Step | Script | str, ...], options: dict[str, Any]) -> Script:
     """Return the script to queue: one script alone is queued as it is, but for the settings said here."""
-    if len(steps) == 1 and isinstance(steps[0], Script):
-        steps, options = steps[0].steps, {**steps[0].options, **Script(**options).options}
+    first = steps[0] if len(steps) == 1 else None
+    if isinstance(first, Script):
+        return Script(*first.steps, **{**first.options, **Script(**options).options})
     return Script(*steps, **options)
 
 

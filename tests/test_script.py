@@ -141,7 +141,7 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Script(3), ["3 is not a step", "Wait(3)"]),
+        (lambda: Script(3), ["3 is not a step", "Wait(3)"]),  # type: ignore[arg-type]
         (lambda: Script(["a"]), ["['a'] is not a step", "Text(['a'])"]),  # type: ignore[arg-type]
         (lambda: Script(Truncate), ["not a step", "Did you mean Truncate()?"]),  # type: ignore[arg-type]
         (lambda: Script(None), ["None is not a step", "ToolCall"]),  # type: ignore[arg-type]
@@ -149,7 +149,7 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
         (lambda: Wait(-1), ["Wait=-1"]),
         (lambda: Wait(math.inf), ["Wait=inf"]),
         (lambda: Wait(math.nan), ["Wait=nan"]),
-        (lambda: Wait("soon"), ["Wait='soon'", "50ms"]),  # type: ignore[arg-type]
+        (lambda: Wait("soon"), ["Wait='soon'", "50ms"]),
         (lambda: Wait(True), ["Wait=True"]),
         (lambda: Stall(-0.1), ["Stall=-0.1"]),
         (lambda: Script("a", delay=-1), ["delay=-1"]),

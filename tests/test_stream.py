@@ -1,7 +1,7 @@
 """One contract over both producers, sync and async.
 
-Each case is written once, as a coroutine over a ``Way`` of reading. The sync ways never suspend, so that their cases run
-outside of any loop.
+Each case is written once, as a coroutine over a ``Way`` of reading. The sync ways never suspend, so that their cases
+run outside of any loop.
 """
 
 from __future__ import annotations
@@ -213,8 +213,8 @@ async def dropped_midway_in_a_reference_cycle(way: Way) -> None:
     cycle: list[Any] = [stream]
     cycle.append(cycle)
 
+    del stream, cycle
     with pytest.warns(UnclosedStreamWarning, match="1 of 251 chunks"):
-        del stream, cycle
         gc.collect()
 
     assert way.client.requests[0].state == "dropped"
@@ -363,7 +363,7 @@ async def malformed_frame_raises(way: Way) -> None:
     stream = way.open("a", Malformed("{{"), "b")
     await way.next(stream)
 
-    with pytest.raises(MalformedChunkError, match="{{") as caught:
+    with pytest.raises(MalformedChunkError, match=r"\{\{") as caught:
         await way.next(stream)
 
     assert isinstance(caught.value, ValueError)
@@ -456,7 +456,7 @@ async def gate_that_is_open_already_does_not_hold(way: Way) -> None:
 async def gate_opened_by_another_thread_lets_the_stream_go_on(way: Way) -> None:
     gate = Gate()
     stream = way.open("a", gate, "b")
-    helper = threading.Thread(target=lambda: (gate.wait_reached(5), gate.open()))
+    helper = threading.Thread(target=after_gate, args=(gate, gate.open))
     helper.start()
 
     assert await way.deltas(stream) == ["a", "b"]
@@ -467,7 +467,7 @@ async def gate_opened_by_another_thread_lets_the_stream_go_on(way: Way) -> None:
 async def cancel_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
     gate = Gate()
     stream = way.open("a", gate, "b")
-    helper = threading.Thread(target=lambda: (gate.wait_reached(5), stream.cancel()))
+    helper = threading.Thread(target=after_gate, args=(gate, stream.cancel))
     helper.start()
 
     assert await rest(way, stream) == ["a", StreamCancelled]
@@ -479,7 +479,7 @@ async def cancel_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
 async def close_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
     gate = Gate()
     stream = way.open("a", gate, "b")
-    helper = threading.Thread(target=lambda: (gate.wait_reached(5), stream.close()))
+    helper = threading.Thread(target=after_gate, args=(gate, stream.close))
     helper.start()
 
     assert await way.deltas(stream) == ["a"]
@@ -545,6 +545,12 @@ async def rest(way: Way, stream: MockStream) -> list[Any]:
         kinds = (TimeoutError, ConnectionError, StreamCancelled)
         got.append(next(kind for kind in kinds if isinstance(error, kind)))
     return got
+
+
+def after_gate(gate: Gate, act: Callable[[], None]) -> None:
+    """Do something as soon as a reader waits at the gate."""
+    gate.wait_reached(5)
+    act()
 
 
 async def settled(way: Way, stream: MockStream, *, produced: int) -> None:

@@ -90,8 +90,9 @@ async def play(script: Script, reads: list[tuple[str, int]], *, producer: Any, *
         if what == "read":
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1000 + fraction):
-                    while amount and await read():
-                        amount -= 1
+                    for _ in range(amount):
+                        if not await read():
+                            break
         elif what == "pause":
             await asyncio.sleep(amount + fraction)
         elif what == "try":

@@ -19,7 +19,7 @@ from pytest_mockstream._answer import Answer, Incoming, answer
 from pytest_mockstream._callsite import calling_site
 from pytest_mockstream._playbook import Condition, Playbook
 
-HELLO = [{"role": "user", "content": "hello there"}]
+HELLO: Any = [{"role": "user", "content": "hello there"}]
 
 
 class Door:
@@ -53,7 +53,9 @@ class Door:
     # Real clients.
 
     def openai(self) -> openai.OpenAI:
-        return openai.OpenAI(api_key="sk-secret", base_url="https://api.openai.com/v1", http_client=self._httpx2())
+        return openai.OpenAI(
+            api_key="sk-secret", base_url="https://api.openai.com/v1", http_client=self._httpx2(), max_retries=0
+        )
 
     def anthropic(self) -> anthropic.Anthropic:
         return anthropic.Anthropic(
@@ -64,7 +66,7 @@ class Door:
         return genai.Client(api_key="AIza-secret", http_options=HttpOptions(httpx_client=self._httpx2()))
 
     def ollama(self) -> ollama.Client:
-        transport = httpx.MockTransport(lambda request: self._httpx_response(request))
+        transport = httpx.MockTransport(self._httpx_response)
         return ollama.Client(host="http://localhost:11434", transport=transport)
 
     def _httpx2(self) -> httpx2.Client:
@@ -81,7 +83,10 @@ class Door:
 
 def frames(answered: Answer) -> Iterator[bytes]:
     """Yield the pieces of a body, and settle the ledger as a transport does."""
-    while isinstance(got := answered.playback.receive(), tuple):
-        yield answered.delivered(*got)
-    assert got is not None
-    answered.finished(got)
+    try:
+        while isinstance(got := answered.playback.receive(), tuple):
+            yield answered.delivered(*got)
+        assert got is not None
+        answered.finished(got)
+    finally:
+        answered.leave()

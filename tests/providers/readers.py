@@ -40,7 +40,7 @@ def _chat_usage(usage: Any) -> tuple[int, int, int]:
 def _chat_raw(door: Door) -> Reading:
     text, reasoning, finish, usage = "", "", None, None
     calls: dict[int, list[str]] = {}
-    stream = door.openai().chat.completions.create(
+    stream: Any = door.openai().chat.completions.create(
         model="gpt", messages=HELLO, stream=True, stream_options={"include_usage": True}
     )
     for chunk in stream:
@@ -87,8 +87,11 @@ def _response(response: Any) -> Reading:
 
 
 def _responses_raw(door: Door) -> Reading:
-    text, reasoning, arguments, names = "", "", {}, {}
-    for event in door.openai().responses.create(model="gpt", input="hello there", stream=True):
+    text, reasoning = "", ""
+    arguments: dict[int, str] = {}
+    names: dict[int, str] = {}
+    events: Any = door.openai().responses.create(model="gpt", input="hello there", stream=True)
+    for event in events:
         match event.type:
             case "response.output_text.delta":
                 text += event.delta
@@ -134,17 +137,14 @@ def _message(message: Any) -> Reading:
 def _anthropic_raw(door: Door) -> Reading:
     blocks: dict[int, list[str]] = {}
     finish, usage = None, None
-    for event in door.anthropic().messages.create(model="claude", max_tokens=9, messages=HELLO, stream=True):
+    events: Any = door.anthropic().messages.create(model="claude", max_tokens=9, messages=HELLO, stream=True)
+    for event in events:
         match event.type:
             case "content_block_start":
                 blocks[event.index] = [event.content_block.type, getattr(event.content_block, "name", ""), ""]
             case "content_block_delta" if event.delta.type != "signature_delta":
-                delta: Any = event.delta
-                blocks[event.index][2] += {
-                    "text_delta": lambda delta=delta: delta.text,
-                    "thinking_delta": lambda delta=delta: delta.thinking,
-                    "input_json_delta": lambda delta=delta: delta.partial_json,
-                }[delta.type]()
+                said = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+                blocks[event.index][2] += getattr(event.delta, said[event.delta.type])
             case "message_delta":
                 finish = event.delta.stop_reason
                 details = event.usage.output_tokens_details
@@ -172,7 +172,8 @@ def _anthropic_whole(door: Door) -> Reading:
 
 
 def _gemini(replies: Iterable[Any]) -> Reading:
-    text, reasoning, calls, finish, usage = "", "", [], None, None
+    text, reasoning, finish, usage = "", "", None, None
+    calls: list[tuple[str, Any]] = []
     for reply in replies:
         candidate = reply.candidates[0]
         finish = candidate.finish_reason.name if candidate.finish_reason else None
@@ -201,7 +202,8 @@ def _gemini_whole(door: Door) -> Reading:
 
 
 def _ollama(parts: Iterable[Any]) -> Reading:
-    text, reasoning, calls = "", "", []
+    text, reasoning = "", ""
+    calls: list[tuple[str, Any]] = []
     for part in parts:
         said = part.message if "message" in part else None
         text += (said.content if said else part.response) or ""
