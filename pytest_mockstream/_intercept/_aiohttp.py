@@ -100,6 +100,13 @@ class _Body(StreamReader):
         except aiohttp.ClientError as error:
             self.set_exception(error)
             raise
+        self._feed(piece)
+        # A connection reads on without its reader, sees the end of the body and is free: who stops at the last content,
+        # as litellm does, has left nothing open.
+        while not self.is_eof() and (tail := self._exchange.read_tail()) is not None:
+            self._feed(tail)
+
+    def _feed(self, piece: bytes) -> None:
         if not piece:
             self.feed_eof()
             return

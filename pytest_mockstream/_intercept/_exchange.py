@@ -5,13 +5,13 @@ driver only.
 
 Theory of operation: the answer has no producer of its own. Whoever reads a piece waits until the piece would have
 arrived, at most for the library's read timeout. Leaving is one call, however it comes about: closed by the consumer,
-by an error or a cancellation while reading, by the client's closing, or by a finaliser, which is told apart because a
-connection that waits for the garbage collector is the leak that the ledger is for.
+by an error or a cancellation while reading, or by the client's closing. An async generator that is dropped is closed by
+its loop at once, which counts as well. What only the garbage collector finds does not: its collection calls our
+finaliser before anything else can close us, and the stream is dropped.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
@@ -20,6 +20,7 @@ from typing import Protocol
 from pytest_mockstream._delivery import Answer, Close
 from pytest_mockstream._frames import Frame
 from pytest_mockstream._playback import End, Ending
+from pytest_mockstream._script import Disconnect
 
 #: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
 #: chunk of a test's stream, and a long stream is not held up by the loop.
@@ -57,7 +58,7 @@ class Exchange:
         limit: the read timeout; may change between two reads.
     """
 
-    __slots__ = ("__weakref__", "_begun", "_held", "_left", "_reads", "_troubles", "answer", "limit")
+    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_reads", "_troubles", "answer", "limit")
 
     def __init__(self, answer: Answer, troubles: Troubles, *, limit: float | None) -> None:
         self.answer = answer
@@ -67,6 +68,7 @@ class Exchange:
         self._held: tuple[float, Frame] | Ending | None = None
         self._left = False
         self._reads = 0
+        self._frame = Frame(b"")
 
     # Status and headers.
 
@@ -124,10 +126,27 @@ class Exchange:
                 got = await self.answer.playback.areceive(self.limit)
         return self._accept(got)
 
+    def read_tail(self) -> bytes | None:
+        """Return the next piece without waiting, if it has come and all that the model had to say was read before it.
+
+        Returns:
+            None if there is no such piece. Nothing is the end of the body, as in ``read``.
+        """
+        frame, request = self._frame, self.answer.request
+        is_said = frame.last or (not frame.chunks and request.chunks_sent + 1 >= (request.chunk_count or 0))
+        if not is_said or self._held is not None:
+            return None
+        got = self.answer.playback.take()
+        if got is None or isinstance(got, Disconnect):
+            self._held = got
+            return None
+        return self._accept(got)
+
     def _accept(self, got: tuple[float, Frame] | Ending | None) -> bytes:
         if self._left:  # by another task or thread, while this one was waiting
             raise self._troubles.closed()
         if isinstance(got, tuple):
+            self._frame = got[1]
             return self.answer.delivered(*got)
         self._end(got)
         return b""
@@ -161,12 +180,15 @@ class Exchange:
     # Leaving.
 
     def close(self) -> None:
-        """Note that the consumer is done with it. From anywhere, any number of times."""
+        """Note that the consumer is done with it. From anywhere, any number of times.
+
+        Closing by the finaliser of whatever holds it does not count.
+        """
         if self._left:
             return
         self._left = True
         if _in_finaliser():
-            _Farewell(self.answer)
+            self.answer.dropped()
         else:
             self.answer.leave()
 
@@ -179,29 +201,7 @@ class Exchange:
             self.answer.dropped()
 
 
-class _Farewell:
-    """Says that a stream was dropped, from a finaliser of its own.
-
-    A loop closes a dropped async generator in a task that nobody awaits: a warning that a filter turns into an error
-    would be lost there, whereas pytest reports what a finaliser raises.
-    """
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def __del__(self) -> None:
-        self._answer.dropped()
-
-
 def _in_finaliser() -> bool:
-    """Tell whether the caller is closed by a finaliser: a ``__del__``, or a loop's hook for async generators."""
-    if asyncio._get_running_loop() is not None:
-        task = asyncio.current_task()
-        # The hook, and shutdown_asyncgens, make a task of `generator.aclose()` itself, which code does not.
-        if task is not None and type(task.get_coro()).__name__ == "async_generator_athrow":
-            return True
     frame = sys._getframe(1)
     for _ in range(_FRAMES_ABOVE):
         if frame.f_back is None:

@@ -40,7 +40,11 @@ class Talk:
 
 
 def is_installed(*modules: str) -> bool:
-    return all(module in sys.modules or importlib.util.find_spec(module) is not None for module in modules)
+    """Tell whether modules can be imported, without importing them."""
+    try:
+        return all(module in sys.modules or importlib.util.find_spec(module) is not None for module in modules)
+    except ModuleNotFoundError:  # not even the package that the module would be in
+        return False
 
 
 async def openai_chat() -> Said:
