@@ -20,7 +20,7 @@ import h11
 from pytest_mockstream._answer import Answer, Incoming, answer
 from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import ScriptError
-from pytest_mockstream._legal import integer, one_of, seconds
+from pytest_mockstream._legal import duration, integer, one_of
 from pytest_mockstream._pacing import Pacing
 from pytest_mockstream._playbook import Playbook, Request
 from pytest_mockstream._script import Script
@@ -103,7 +103,7 @@ class MockStreamServer(Scripted):
         self._thread = LoopThread(f"mockstream server {host}")
         limits = Limits(
             body=_at_least_one(max_body, "max_body"),
-            request_seconds=seconds(request_timeout, "request_timeout"),
+            request_seconds=duration(request_timeout, "request_timeout"),
         )
         self._listener = Listener(self._respond, host=host, port=port, limits=limits)
         super().__init__(_playbook(default_text))

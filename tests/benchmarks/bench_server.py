@@ -79,7 +79,7 @@ def free_port() -> int:
 @contextmanager
 def served(command: list[str], port: int) -> Iterator[str]:
     """Run a server until the end of the block; give its base URL once it listens."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - given by hand
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while socket.socket().connect_ex(("127.0.0.1", port)):
             time.sleep(0.1)

@@ -299,7 +299,7 @@ def test_without_the_fixture_nothing_is_imported(suite: pytest.Pytester) -> None
 
 def test_a_killed_process_leaves_its_port_to_others(tmp_path: Path) -> None:
     code = "from pytest_mockstream import MockStreamServer as S; print(S().start().url, flush=True); input()"
-    with subprocess.Popen(  # noqa: S603 - our own interpreter
+    with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
     ) as process:
         assert process.stdout is not None

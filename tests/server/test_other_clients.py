@@ -78,7 +78,7 @@ def command(request: pytest.FixtureRequest) -> Command:
 
 
 def run(command: Command) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603 - ours
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_a_client_in_another_process_reads_the_whole_stream(
@@ -124,7 +124,7 @@ def test_requests_reads_and_leaves_in_this_process(mock_stream_server: MockStrea
 def test_a_client_that_is_killed_has_left(mock_stream_server: MockStreamServer) -> None:
     gate = Gate()
     mock_stream_server.respond("one ", gate, "two")
-    with subprocess.Popen(CLIENTS["openai"], stdout=subprocess.PIPE) as process:  # noqa: S603 - ours
+    with subprocess.Popen(CLIENTS["openai"], stdout=subprocess.PIPE) as process:
         gate.wait_reached(60)
         process.kill()
 

@@ -52,7 +52,7 @@ def script(tmp_path: Path) -> Path:
 def served(script: Path) -> Iterator[Served]:
     with ExitStack() as stack:
         process = stack.enter_context(
-            subprocess.Popen(  # noqa: S603 - our own interpreter
+            subprocess.Popen(
                 [*COMMAND, str(script), "--port", "0"],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -65,7 +65,7 @@ def served(script: Path) -> Iterator[Served]:
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - ours
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_it_plays_the_file_again_and_again(served: Served) -> None:
