@@ -3,9 +3,10 @@
 The wall: takes frames from a playback and puts them on the wire; what they say was decided before.
 
 Theory of operation: the ledger is told of a frame before its bytes are written, so a client that has seen a chunk, or
-the end, finds it in the record. What has arrived at one instant goes out in one write, each frame as an HTTP chunk of
-its own. After each write the exchange waits until the kernel has taken it: a client that does not read holds what the
-kernel buffers and what its playback may be ahead, and nothing grows.
+the end, finds it in the record. What has arrived at one instant goes out in one write and as one HTTP chunk, as from
+behind a proxy, unless the script asked for a cut in between. After each write the exchange waits until the kernel has
+taken it: a client that does not read holds what the kernel buffers and what its playback may be ahead, and nothing
+grows.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class _Exchange:
         if not self._has_head and (pieces or whole):
             # A stream does not know its length, even where all of it happens to be there at once.
             self.send_head(sum(map(len, pieces)) if whole and not self._answer.headers_first else None)
-        parts: list[h11.Event] = [h11.Data(data=piece) for piece in pieces]
+        parts: list[h11.Event] = [h11.Data(data=bytes(piece)) for piece in pieces]
         self._connection.send(*parts, *([h11.EndOfMessage()] if whole else []))
         await self._connection.drained()
         if close is Close.RESET:
@@ -73,12 +74,16 @@ class _Exchange:
             self._connection.cut()
         return close is not None
 
-    def _gather(self, got: tuple[float, Frame] | Ending | None) -> tuple[list[bytes], Ending | None]:
-        pieces: list[bytes] = []
+    def _gather(self, got: tuple[float, Frame] | Ending | None) -> tuple[list[bytearray], Ending | None]:
+        pieces: list[bytearray] = []
         size = 0
         while isinstance(got, tuple):
-            pieces.append(self._answer.delivered(*got))
-            size += len(pieces[-1])
+            _, frame = got
+            data = self._answer.delivered(*got)
+            if not pieces or frame.piece:
+                pieces.append(bytearray())
+            pieces[-1] += data
+            size += len(data)
             if size >= _BATCH_BYTES:
                 return pieces, None
             got = self._answer.playback.take()

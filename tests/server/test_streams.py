@@ -55,7 +55,7 @@ def test_the_body_ends_with_its_last_frame(mock_stream_server: MockStreamServer,
     assert wire.read_until(b"0\r\n\r\n").endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
 
 
-def test_each_frame_is_an_http_chunk_of_its_own(mock_stream_server: MockStreamServer, connect: Connect) -> None:
+def test_each_fragment_is_an_http_chunk_of_its_own(mock_stream_server: MockStreamServer, connect: Connect) -> None:
     mock_stream_server.respond("a b c d", fragment=7)
     wire = connect()
 
@@ -64,6 +64,16 @@ def test_each_frame_is_an_http_chunk_of_its_own(mock_stream_server: MockStreamSe
     body = wire.read_until(b"\r\n0\r\n\r\n")
 
     assert set(body.split(b"\r\n")[:-8:2]) == {b"7"}
+
+
+def test_what_is_due_at_once_is_one_http_chunk(mock_stream_server: MockStreamServer, connect: Connect) -> None:
+    mock_stream_server.respond("a b c d")
+    wire = connect()
+
+    wire.send(chat_request())
+    wire.read_until(b"\r\n\r\n")
+
+    assert wire.read_until(b"0\r\n\r\n").count(b"\r\n") == 4
 
 
 def test_a_stream_that_was_read_to_its_end_is_exhausted(mock_stream_server: MockStreamServer, ask: Ask) -> None:
