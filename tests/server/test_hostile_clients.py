@@ -193,6 +193,7 @@ def test_10_000_broken_requests_leave_it_answering(
     host, port = mock_stream_server.url.removeprefix("http://").split(":")
     chance = random.Random(20_261_123)  # noqa: S311 - a seed, not cryptography
     text_of(ask())
+    mock_stream_server.catch_up()
     before = _descriptors()
 
     with caplog.at_level(logging.WARNING):
