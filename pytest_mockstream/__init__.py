@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         Truncate,
         Wait,
     )
+    from ._sdk import MockStreamSDK
+    from ._server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
     from ._stream import MockStream
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "MockStream",
     "MockStreamClient",
     "MockStreamError",
+    "MockStreamSDK",
     "ProviderError",
     "Reasoning",
     "Refusal",
@@ -119,6 +122,8 @@ _HOMES = {
         "Truncate",
         "Wait",
     ),
+    "_sdk": ("MockStreamSDK",),
+    "_server": ("MockStreamServer",),
     "_stream": ("MockStream",),
 }
 

@@ -16,7 +16,7 @@ from ._pacing import Pacing
 from ._playback import Playback
 from ._playbook import Playbook, Request, message_text
 from ._script import Script
-from ._scripting import Scripted
+from ._scripting import DEFAULT_TEXT, Scripted
 from ._stream import Errors, MockStream
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
@@ -24,7 +24,6 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 Producer: TypeAlias = Literal["inline", "background"]
 Message: TypeAlias = Mapping[str, Any]
 
-DEFAULT_TEXT = "This is a mock response, streamed one word at a time."
 DEFAULT_BUFFER_SIZE = 100
 _producer = one_of("inline", "background")
 _errors = one_of("raise", "chunk")

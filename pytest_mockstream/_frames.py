@@ -24,11 +24,13 @@ class Frame:
         data: the bytes.
         chunks: how many chunks of the script are complete with them.
         last: whether the body is whole with them.
+        piece: whether the script asked for a cut here, so that a door must not join them to others.
     """
 
     data: bytes
     chunks: int = 0
     last: bool = False
+    piece: bool = False
 
 
 def shaped(frames: Iterable[Played[Frame]], shape: Shape, *, between: bytes, seed: str) -> Iterable[Played[Frame]]:
@@ -94,7 +96,7 @@ def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterato
     for step in steps:
         if not isinstance(step, Frame):
             if held:
-                yield Frame(bytes(held), chunks, last)
+                yield Frame(bytes(held), chunks, last, piece=True)
                 held, chunks, last = bytearray(), 0, False
             yield step
             continue
@@ -108,7 +110,7 @@ def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterato
                 chunks, last = chunks + step.chunks, step.last
             place += len(part)
             if len(held) == wanted:
-                yield Frame(bytes(held), chunks, last)
+                yield Frame(bytes(held), chunks, last, piece=True)
                 held, chunks, last, wanted = bytearray(), 0, False, next(lengths)
     if held:
-        yield Frame(bytes(held), chunks, last)
+        yield Frame(bytes(held), chunks, last, piece=True)

@@ -313,6 +313,7 @@ class Playbook:
         self.unexpected: list[MockStreamError] = []
         self._entries: list[_Entry] = []
         self._defaulted: Request | None = None
+        self._count = 0
         self._lock = threading.Lock()
 
     def queue(self, script: Script, condition: Condition) -> None:
@@ -368,8 +369,9 @@ class Playbook:
             self.unexpected.append(error)
 
     def _record(self, request: Request) -> None:
+        self._count += 1
+        request.number = self._count
         self.requests.append(request)
-        request.number = len(self.requests)
 
     def _nothing_left(self, request: Request) -> str:
         queued = "\n".join(f"    {entry}" for entry in self._entries)
@@ -416,3 +418,4 @@ class Playbook:
             self.requests.clear()
             self.unexpected.clear()
             self._defaulted = None
+            self._count = 0

@@ -15,6 +15,8 @@ from ._shape import Between, Fragment, LineEnding
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
+DEFAULT_TEXT = "This is a mock response, streamed one word at a time."
+
 
 class When:
     """What ``when(...)`` returns: queues scripts for some requests only."""

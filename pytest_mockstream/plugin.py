@@ -18,6 +18,8 @@ from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
 
 if TYPE_CHECKING:
     from ._client import MockStreamClient
+    from ._sdk import MockStreamSDK
+    from ._server import MockStreamServer
 
 _LEVELS = pytest.StashKey[tuple[Mapping[str, Any], ...]]()
 _FAILURE = pytest.StashKey[BaseException]()
@@ -114,6 +116,70 @@ def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamCli
     client = request.config.hook.pytest_mockstream_make_client(settings=settings, request=request)
     yield client
     _verify(client, settings, request.node)
+
+
+@pytest.fixture
+def mock_stream_sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
+    """Answers the real SDKs (openai, anthropic, google-genai, ollama, litellm, ...) in process, chunk by chunk.
+
+    No socket, no key and no change to the code under test: every client of httpx, httpx2 and aiohttp is answered,
+    whenever it was made. Queue scripts with respond(...), look at .requests afterwards. The test fails if a script was
+    never asked for, if a request came that nothing is known of, or if a provider is reached any other way.
+    """
+    from ._sdk import MockStreamSDK
+
+    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    with MockStreamSDK(
+        **asdict(settings.pacing),
+        producer=settings.producer,  # type: ignore[arg-type] # checked when it was parsed
+        buffer_size=settings.buffer_size,
+    ) as sdk:
+        yield sdk
+    _verify(sdk, settings, request.node)
+
+
+@pytest.fixture(scope="session")
+def _mock_stream_session_server(request: pytest.FixtureRequest) -> Iterator[MockStreamServer]:
+    """The server behind ``mock_stream_server``: one for each process that runs tests."""
+    try:
+        from ._server import MockStreamServer
+    except ModuleNotFoundError as error:
+        raise pytest.UsageError(str(error)) from None
+    ender = _StreamEnder()
+    with MockStreamServer() as ender.server:
+        request.config.pluginmanager.register(ender)
+        yield ender.server
+        request.config.pluginmanager.unregister(ender)
+
+
+class _StreamEnder:
+    """Ends what a test left open on the server, once everybody has judged it."""
+
+    server: MockStreamServer
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        self.server.end_streams()
+
+
+@pytest.fixture
+def mock_stream_server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _mock_stream_session_server: MockStreamServer
+) -> Iterator[MockStreamServer]:
+    """A streaming LLM provider on a real socket of this machine, that plays scripts to any client in any language.
+
+    For the test's duration OPENAI_BASE_URL, ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL and OLLAMA_HOST lead to it, with
+    keys that are obviously fake. Queue scripts with respond(...), look at .requests afterwards; .url and .base_url(...)
+    say where it is. Streams that are still open when the test is over are ended then.
+    """
+    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    server = _mock_stream_session_server
+    server.reset(pacing=settings.pacing, buffer_size=settings.buffer_size)
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    yield server
+    server.catch_up()
+    _verify(server, settings, request.node)
 
 
 def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:

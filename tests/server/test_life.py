@@ -1,0 +1,312 @@
+"""From the start of the server to its end, whatever ends it: nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_mockstream import MockStreamServer
+
+from .conftest import Wire, chat_request
+
+ROUNDS = 200
+
+
+def left() -> tuple[set[threading.Thread], int, int]:
+    """Return what a server could leave behind: threads, tasks and descriptors."""
+    gc.collect()
+    tasks = sum(isinstance(thing, asyncio.Task) and not thing.done() for thing in gc.get_objects())
+    return set(threading.enumerate()), tasks, len(os.listdir("/proc/self/fd"))
+
+
+def is_listening(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as sock:
+        return sock.connect_ex((host, int(port))) == 0
+
+
+def test_200_rounds_of_start_abandon_and_stop_leave_nothing() -> None:
+    before = left()
+
+    for _ in range(ROUNDS):
+        with MockStreamServer() as server:
+            server.respond("one ", ttft="10h")
+            wire = Wire(server)
+            wire.send(chat_request())
+            wire.read_until(b"\r\n\r\n")
+        wire.close()
+
+    assert left() == before
+
+
+def test_a_stopped_server_has_closed_its_port() -> None:
+    with MockStreamServer() as server:
+        url = server.url
+
+    assert not is_listening(url)
+
+
+def test_a_stopped_server_may_be_started_again_at_its_port() -> None:
+    with MockStreamServer() as server:
+        url = server.url
+
+    with server:
+        assert server.url == url
+        assert is_listening(url)
+
+
+def test_starting_and_stopping_twice_is_once() -> None:
+    server = MockStreamServer().start()
+    url = server.url
+    server.start()
+    assert server.url == url
+
+    server.stop()
+    server.stop()
+
+    assert not is_listening(url)
+
+
+def test_a_port_that_is_taken_is_an_error_and_leaves_no_thread() -> None:
+    with MockStreamServer() as server:
+        before = left()
+        port = int(server.url.rpartition(":")[2])
+
+        with pytest.raises(OSError, match="in use"):
+            MockStreamServer(port=port).start()
+
+        assert left() == before
+
+
+def test_the_record_outlives_the_server() -> None:
+    with MockStreamServer() as server:
+        wire = Wire(server)
+        wire.send(chat_request(connection="close"))
+        wire.read_to_end()
+        wire.close()
+
+    assert server.requests[0].state == "exhausted"
+
+
+def test_a_record_may_be_kept_short() -> None:
+    with MockStreamServer(record=2) as server:
+        wire = Wire(server)
+        for _ in range(5):
+            wire.send(chat_request())
+            wire.read_until(b"\r\n0\r\n\r\n")
+        wire.close()
+
+    assert [request.number for request in server.requests] == [4, 5]
+
+
+def test_a_stream_that_only_the_stop_ended_was_never_closed() -> None:
+    with MockStreamServer() as server:
+        server.respond("one ", ttft="10h")
+        wire = Wire(server)
+        wire.send(chat_request())
+        wire.read_until(b"\r\n\r\n")
+
+    with pytest.raises(AssertionError, match="is still open"):
+        server.requests[0].assert_closed()
+
+    server.end_streams()
+    wire.close()
+
+
+# In a pytest of its own.
+
+PROLOGUE = """
+import os, signal, socket, threading
+from pathlib import Path
+import pytest
+
+def opened(server):
+    '''Open a stream that never ends, and never read it.'''
+    host, port = server.url.removeprefix("http://").split(":")
+    sock = socket.create_connection((host, int(port)))
+    body = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+    head = b"POST /v1/chat/completions HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: %d\\r\\n\\r\\n"
+    sock.sendall(head % len(body) + body)
+    sock.recv(10)
+    return sock
+
+SOCKETS = []
+
+@pytest.fixture
+def hanging(mock_stream_server):
+    Path("url").write_text(mock_stream_server.url)
+    mock_stream_server.respond("one", ttft="10h", times=None)
+    SOCKETS.append(opened(mock_stream_server))
+    return mock_stream_server
+"""
+QUIET = ("-p", "no:looptime_plugin", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function")
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
+    """A suite of its own, whose server has closed its port when the suite is over."""
+    yield pytester
+    url = pytester.path / "url"
+    assert not url.exists() or not is_listening(url.read_text())
+
+
+def run(suite: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
+    suite.makepyfile(PROLOGUE + tests)
+    return suite.runpytest_subprocess(*QUIET, *options)
+
+
+def test_streams_of_one_test_are_not_seen_by_the_next(suite: pytest.Pytester) -> None:
+    result = run(
+        suite,
+        """
+def test_1(hanging):
+    assert len(hanging.requests) == 1
+
+def test_2(mock_stream_server):
+    assert mock_stream_server.requests == []
+
+def test_3(mock_stream_server):
+    assert Path("url").read_text() == mock_stream_server.url
+""",
+        "-p",
+        "no:randomly",
+    )
+
+    result.assert_outcomes(passed=3)
+
+
+def test_a_stream_that_is_still_open_is_ended_with_its_test(suite: pytest.Pytester) -> None:
+    result = run(
+        suite,
+        """
+def test_1(hanging):
+    pass
+
+def test_2():
+    with pytest.raises(ConnectionResetError):
+        while SOCKETS[0].recv(1000):
+            pass
+""",
+        "-p",
+        "no:randomly",
+    )
+
+    result.assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("options", [(), ("-x",)])
+def test_a_failing_test_does_not_keep_the_server(suite: pytest.Pytester, options: tuple[str, ...]) -> None:
+    result = run(suite, "def test_1(hanging): assert False\ndef test_2(hanging): assert False", *options)
+
+    result.assert_outcomes(failed=1 if options else 2)
+
+
+def test_ctrl_c_ends_the_server(suite: pytest.Pytester) -> None:
+    result = run(suite, "def test_1(hanging): os.kill(os.getpid(), signal.SIGINT)")
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_test_that_takes_the_server_down_leaves_it_up(suite: pytest.Pytester) -> None:
+    result = run(
+        suite,
+        """
+def test_1(mock_stream_server):
+    mock_stream_server.down().__enter__()
+
+def test_2(hanging):
+    pass
+""",
+        "-p",
+        "no:randomly",
+    )
+
+    result.assert_outcomes(passed=2)
+
+
+def test_each_worker_has_a_server_of_its_own(suite: pytest.Pytester) -> None:
+    result = run(
+        suite,
+        """
+@pytest.mark.parametrize("n", range(4))
+def test_1(hanging, worker_id, n):
+    Path(f"url-{worker_id}").write_text(hanging.url)
+""",
+        "-n",
+        "2",
+    )
+
+    result.assert_outcomes(passed=4)
+    urls = {path.read_text() for path in suite.path.glob("url-*")}
+    assert len(urls) == 2
+    assert not any(map(is_listening, urls))
+
+
+def test_a_worker_that_is_killed_takes_its_server_with_it(suite: pytest.Pytester) -> None:
+    result = run(
+        suite, "def test_1(hanging): os.kill(os.getpid(), signal.SIGKILL)", "-n", "1", "--max-worker-restart=0"
+    )
+
+    result.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*"])
+
+
+def test_the_environment_is_restored(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+
+    result = run(
+        suite,
+        """
+def test_1(mock_stream_server):
+    assert os.environ["OPENAI_BASE_URL"].startswith(mock_stream_server.url)
+
+def test_2():
+    assert os.environ["OPENAI_BASE_URL"] == "http://127.0.0.1:9/v1"
+    assert "OLLAMA_HOST" not in os.environ
+""",
+        "-p",
+        "no:randomly",
+    )
+
+    result.assert_outcomes(passed=2)
+
+
+def test_without_the_extra_the_fixture_says_how_to_install_it(suite: pytest.Pytester) -> None:
+    suite.makeconftest("import sys; sys.modules['h11'] = None")
+
+    result = run(suite, "def test_1(mock_stream_server): pass")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*pip install 'pytest-mockstream[[]server]'*"])
+
+
+def test_without_the_fixture_nothing_is_imported(suite: pytest.Pytester) -> None:
+    result = run(suite, "import sys\ndef test_1(): assert not {'h11', 'pytest_mockstream._server'} & set(sys.modules)")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_a_killed_process_leaves_its_port_to_others(tmp_path: Path) -> None:
+    code = "from pytest_mockstream import MockStreamServer as S; print(S().start().url, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert is_listening(url)
+
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    assert not is_listening(url)
