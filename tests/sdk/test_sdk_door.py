@@ -149,6 +149,13 @@ def test_request_that_no_script_is_left_for_fails_the_test_even_if_swallowed() -
         sdk.verify()
 
 
+def test_price_list_of_litellm_is_out_of_reach_and_nobody_is_blamed(mock_stream_sdk: MockStreamSDK) -> None:
+    with pytest.raises(httpx.ConnectError):
+        httpx.get("https://raw.githubusercontent.com/BerriAI/litellm/main/model_prices_and_context_window.json")
+
+    assert mock_stream_sdk.requests == []
+
+
 # What is left behind.
 
 
