@@ -58,7 +58,7 @@ def plan_for(item: pytest.Item, default: Plan) -> Plan:
     Raises:
         pytest.UsageError: a marker cannot mean anything, or two on one place contradict each other.
     """
-    by_node: dict[pytest.Node, list[pytest.Mark]] = {}
+    by_node: dict[Any, list[pytest.Mark]] = {}
     for node, marker in item.iter_markers_with_node():
         if marker.name in _KEYWORDS:
             by_node.setdefault(node, []).append(marker)

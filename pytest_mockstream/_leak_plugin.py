@@ -75,7 +75,7 @@ class LeakPlugin:
     def pytest_runtest_call(self) -> Iterator[None]:
         scope = self._watch.scope
         if scope is not None:
-            OWNER.set(scope.owner)
+            self._watch.begin_call()
         try:
             return (yield)
         except (KeyboardInterrupt, pytest.exit.Exception):
@@ -129,7 +129,10 @@ class LeakPlugin:
         self._armed = False
         self._text, self._found, self._stale = "", [], None
         self._open_before = {id(request) for request in open_requests()}
-        self._watch.open(Scope(Owner("test"), plan.grace, ignored=self._ignored))
+        item.stash[_FAILED] = False
+        owner = Owner("test")
+        self._watch.open(Scope(owner, plan.grace, ignored=self._ignored))
+        OWNER.set(Owner("setup", within=owner))
 
     def _interrupt(self) -> None:
         if self._watch.scope is not None:

@@ -61,7 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
-    settings = resolve(config.stash[_LEVELS])
+    levels = config.stash[_LEVELS]
+    settings = resolve(levels)
     if settings.leaks != "off":
         from ._leak_setup import register  # it brings asyncio, which runs without the check need not load
 

@@ -11,4 +11,15 @@ from ._scope import Scope
 from ._values import DEFAULT_KINDS, KINDS, Leak, LeakReport
 from ._watch import LeakWatch
 
-__all__ = ["DEFAULT_KINDS", "KINDS", "OWNER", "Leak", "LeakReport", "LeakWatch", "Owner", "Scope", "compile_ignores", "matches"]
+__all__ = [
+    "DEFAULT_KINDS",
+    "KINDS",
+    "OWNER",
+    "Leak",
+    "LeakReport",
+    "LeakWatch",
+    "Owner",
+    "Scope",
+    "compile_ignores",
+    "matches",
+]

@@ -11,13 +11,14 @@ carries its birth as an attribute.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import itertools
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import CodeType, FrameType
 from typing import Any
 
@@ -69,6 +70,7 @@ class Births:
         self.tasks: dict[int, TaskBirth] = {}
         self.threads_started = 0
         self.raw: dict[int, Birth] = {}
+        self.workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._count = itertools.count(1)
         self._installed = 0
         self._undo: list[Callable[[], None]] = []
@@ -98,6 +100,8 @@ class Births:
             _internals.on_task_registered(self._task),
             _internals.patch(threading.Thread, "start", self._start),
             _internals.patch(ThreadPoolExecutor, "__init__", self._pool),
+            _internals.patch(ThreadPoolExecutor, "submit", self._submit),
+            _internals.patch(_thread, "start_new_thread", self._start_raw),
         ]
 
     def uninstall(self) -> None:
@@ -143,6 +147,8 @@ class Births:
             frames, importing = stack(_current_frame(1))
             owner = IMPORT if importing else pool_owner(thread) or OWNER.get() or owner_of_thread()
             setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
+            if _internals.is_cached_worker(thread):
+                self.workers.add(thread)
             start(thread)
 
         return wrapper
@@ -156,16 +162,44 @@ class Births:
 
         return wrapper
 
+    def _submit(self, submit: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(pool: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> Any:
+            birth = Birth(OWNER.get() or owner_of_thread(), stack(_current_frame(1))[0], next(self._count))
+            future = submit(pool, *args, **kwargs)
+            setattr(future, _ATTRIBUTE, birth)
+            return future
 
-def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:
-    """Return the birth of a thread or a pool, or None where nobody saw it."""
+        return wrapper
+
+    def _start_raw(self, start: Callable[..., int]) -> Callable[..., int]:
+        def wrapper(function: Callable[..., object], args: tuple[Any, ...], *kwargs: dict[str, Any]) -> int:
+            frames, importing = stack(_current_frame(1))
+            owner = IMPORT if importing else OWNER.get() or owner_of_thread()
+            birth = Birth(owner, frames, next(self._count))
+            self.threads_started += 1
+
+            def run(*args: Any, **kwargs: Any) -> None:
+                ident = threading.get_ident()
+                self.raw[ident] = birth
+                try:
+                    function(*args, **kwargs)
+                finally:
+                    self.raw.pop(ident, None)
+
+            return start(run, args, *kwargs)
+
+        return wrapper
+
+
+def birth_of(thing: threading.Thread | ThreadPoolExecutor | Future[Any]) -> Birth | None:
+    """Return the birth of a thread, a pool or a job, or None where nobody saw it."""
     return getattr(thing, _ATTRIBUTE, None)
 
 
 def owner_of_thread() -> Owner | None:
     """Return the owner of the current thread: of what runs in it in a context of its own."""
     thread = _internals.current_thread()
-    birth = None if thread is None else getattr(thread, _ATTRIBUTE, None)
+    birth = BIRTHS.raw.get(threading.get_ident()) if thread is None else getattr(thread, _ATTRIBUTE, None)
     return birth.owner if birth is not None else None
 
 

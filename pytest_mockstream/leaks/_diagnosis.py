@@ -7,19 +7,25 @@ names in the user's code.
 from __future__ import annotations
 
 import asyncio
+import asyncio.base_events
 import asyncio.locks
 import asyncio.queues
 import asyncio.streams
 import asyncio.tasks
+import itertools
 import queue
 import selectors
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType
-from typing import Any
+from typing import Any, TypeAlias
+
+from pytest_mockstream._callsite import is_library
 
 from ._look import Stop
+
+Teller: TypeAlias = Callable[[Stop], tuple[str, str]]
 
 CANCEL_TASK = "Cancel it and await it when its work is over."
 CANCEL_PRODUCER = "Cancel and await it when the consumer ends."
@@ -31,31 +37,29 @@ def of_task(stops: list[Stop], task: asyncio.Task[Any]) -> tuple[str | None, str
     loop = task.get_loop()
     if loop.is_closed():
         return "Its loop was closed while it was pending.", CANCEL_TASK
-    for stop in stops:
-        if (tell := _TASK_WAITS.get(stop.code)) is not None:
-            return tell(stop)
-    if not stops or not _is_stdlib_wait(stops):
-        return None, CANCEL_TASK
-    return None, CANCEL_TASK
+    return _told(stops, _TASK_WAITS) or (None, CANCEL_TASK)
 
 
 def of_thread(stops: list[Stop]) -> tuple[str | None, str]:
     """Return the diagnosis, or None, and the remedy."""
-    for stop in stops:
-        if (tell := _THREAD_WAITS.get(stop.code)) is not None:
-            return tell(stop)
-    return None, END_THREAD
+    return _told(stops, _THREAD_WAITS) or (None, END_THREAD)
 
 
-def _is_stdlib_wait(stops: list[Stop]) -> bool:
-    return stops[0].code in _TASK_WAITS
+def _told(stops: list[Stop], waits: Mapping[CodeType, Teller]) -> tuple[str, str] | None:
+    """Ask the outermost of the known waits that follow each other from the innermost frame on.
+
+    ``Queue.put`` waits by ``Condition.wait``; a known wait further out, with other code in between, is no certainty.
+    """
+    waiting = list(itertools.takewhile(lambda stop: is_library(stop.site.filename), stops))
+    known = [stop for stop in waiting if stop.code in waits]
+    return waits[known[-1].code](known[-1]) if known else None
 
 
-def _said(diagnosis: str, remedy: str) -> Callable[[Stop], tuple[str, str]]:
+def _said(diagnosis: str, remedy: str) -> Teller:
     return lambda stop: (diagnosis, remedy)
 
 
-def _put(remedy: str) -> Callable[[Stop], tuple[str, str]]:
+def _put(remedy: str) -> Teller:
     def tell(stop: Stop) -> tuple[str, str]:
         waiting = stop.frame.f_locals.get("self")
         size = getattr(waiting, "maxsize", None)
@@ -68,7 +72,7 @@ def _code(function: object) -> CodeType | None:
     return getattr(function, "__code__", None)
 
 
-def _table(*rows: tuple[object, Callable[[Stop], tuple[str, str]]]) -> dict[CodeType, Callable[[Stop], tuple[str, str]]]:
+def _table(*rows: tuple[object, Teller]) -> dict[CodeType, Teller]:
     return {code: tell for function, tell in rows if (code := _code(function)) is not None}
 
 
@@ -81,7 +85,10 @@ _TASK_WAITS = _table(
     (asyncio.queues.Queue.join, _said("It waits for the items of a queue to be marked as done.", CANCEL_TASK)),
     (asyncio.tasks.sleep, _said("It is sleeping.", CANCEL_TASK)),
     (asyncio.locks.Lock.acquire, _said("It waits for a lock that is held.", CANCEL_TASK)),
-    (asyncio.locks.Event.wait, _said("It waits for an event that nobody sets.", "Set the event, or cancel and await it.")),
+    (
+        asyncio.locks.Event.wait,
+        _said("It waits for an event that nobody sets.", "Set the event, or cancel and await it."),
+    ),
     (asyncio.locks.Condition.wait, _said("It waits for a condition that nobody notifies.", CANCEL_TASK)),
     (asyncio.locks.Semaphore.acquire, _said("It waits for a semaphore that is taken.", CANCEL_TASK)),
     (asyncio.locks.Barrier.wait, _said("It waits at a barrier for others to come.", CANCEL_TASK)),
@@ -105,7 +112,9 @@ _THREAD_WAITS = _table(
     (socket.socket.accept, _said("It waits for a connection.", "Close the socket, and join it.")),
     (
         asyncio.base_events.BaseEventLoop.run_forever,
-        _said("It runs an event loop.", "Stop the loop with loop.call_soon_threadsafe(loop.stop), and join the thread."),
+        _said(
+            "It runs an event loop.", "Stop the loop with loop.call_soon_threadsafe(loop.stop), and join the thread."
+        ),
     ),
     *(
         (vars(kind)["select"], _said("It waits for a file or a socket.", END_THREAD))

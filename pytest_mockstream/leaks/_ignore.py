@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .._exceptions import ScriptError
+from pytest_mockstream._exceptions import ScriptError
+
 from ._values import Leak
 
 

@@ -12,13 +12,14 @@ import asyncio.base_events
 import asyncio.events
 import asyncio.tasks
 import concurrent.futures.thread
+import contextvars
 import functools
 import gc
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import CodeType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 #: Frames below these are the loop's or the runner's, not the creator's.
@@ -44,7 +45,9 @@ def is_harness(filename: str) -> bool:
     return any(part in filename for part in _HARNESS)
 
 
-def patch(where: type, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
+def patch(
+    where: type | ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
     """Replace a method by a wrapper around it; return what puts it back."""
     original = where.__dict__[name]
     setattr(where, name, functools.wraps(original)(wrap(original)))
@@ -96,6 +99,59 @@ def default_pool(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor | None:
         pool = loop._default_executor
         return pool if isinstance(pool, ThreadPoolExecutor) else None
     return next((thing for thing in gc.get_referents(loop) if isinstance(thing, ThreadPoolExecutor)), None)
+
+
+def is_cached_worker(thread: threading.Thread) -> bool:
+    """Tell whether a thread is one that a library keeps to give it one job after the other."""
+    target: Any = getattr(thread, "_target", None)
+    code = getattr(target, "__code__", None)
+    if code is not None and code is POOL_WORKER_CODE:
+        return True
+    module = type(thread).__module__ if target is None else getattr(target, "__module__", None)
+    return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
+
+
+def job_of(frame: FrameType | None) -> tuple[contextvars.Context | None, concurrent.futures.Future[Any] | None]:
+    """Return the context that a worker's job runs in, and the job's future, as far as its frames show them."""
+    context = future = None
+    while frame is not None:
+        if frame.f_code is POOL_JOB_CODE:
+            future = getattr(frame.f_locals.get("self"), "future", None)
+        elif is_kept_worker_code(frame.f_code):
+            found = (value for value in frame.f_locals.values() if isinstance(value, contextvars.Context))
+            context = context or next(found, None)
+        frame = frame.f_back
+    return context, future
+
+
+def is_kept_worker_code(code: CodeType) -> bool:
+    """Tell whether code is that of anyio or trio that runs a job in a thread."""
+    return "/anyio/" in code.co_filename or "/trio/" in code.co_filename
+
+
+def give_owners_to_anyio(get: Callable[[], Any], put: Callable[[Any], object]) -> None:
+    """Let anyio's one task that runs all tests and fixtures take the owner from whoever gives it a job.
+
+    Its context is that of the first job, for ever; so each job sets it anew.
+    """
+    module = sys.modules.get("anyio._backends._asyncio")
+    runner: Any = getattr(module, "TestRunner", None)
+    call = getattr(runner, "_call_in_runner_task", None)
+    if call is None or getattr(call, "_gives_owner", False):
+        return
+
+    @functools.wraps(call)
+    def wrapper(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        owner = get()
+
+        async def owned(*args: Any, **kwargs: Any) -> Any:
+            put(owner)
+            return await func(*args, **kwargs)
+
+        return call(self, owned, *args, **kwargs)
+
+    wrapper._gives_owner = True  # type: ignore[attr-defined] # a mark of our own
+    runner._call_in_runner_task = wrapper
 
 
 def is_default_pool(pool: ThreadPoolExecutor) -> bool:

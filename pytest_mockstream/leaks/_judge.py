@@ -9,19 +9,20 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from . import _internals
 from ._births import BIRTHS, Birth, TaskBirth, birth_of
 from ._contain import end_tasks
-from ._owner import IMPORT
+from ._owner import IMPORT, OWNER
 from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for, is_idle_worker
 from ._scope import Scope, live_threads
 from ._settle import Deadline, Task, settle_tasks, settle_threads, watch
 from ._suspects import raw_thread_leak, seen, task_leak, thread_leak
-from ._values import Leak
 
+_AFTER_COLLECTION = 0.02
 SWALLOWED = "It swallowed its cancellation."
 SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
 
@@ -30,7 +31,7 @@ def task_suspects(scope: Scope, births: Iterable[TaskBirth]) -> list[tuple[TaskB
     """Return the births that the scope would be blamed for, with their tasks and the label of the owner."""
     found = []
     for birth in births:
-        task, label = birth(), scope.blame(birth.owner)
+        task, label = birth(), scope.blame(birth.owner, birth.serial)
         if task is None or label is None or birth.reported or exception_for(TASK_RULES, birth) is not None:
             continue
         if not scope.ignored(task_leak(birth, task, label)):
@@ -80,11 +81,10 @@ def _loop_of(birth: TaskBirth) -> asyncio.AbstractEventLoop | None:
     return None if task is None else task.get_loop()
 
 
-def _busy(pool: Any) -> list[SeenThread]:
+def _busy(pool: ThreadPoolExecutor) -> list[SeenThread]:
     frames = _internals.frames()
-    return [
-        found for worker in _internals.workers(pool) if (found := seen(worker, frames)).stops and not is_idle_worker(found)
-    ]
+    looks = [seen(worker, frames) for worker in _internals.workers(pool)]
+    return [found for found in looks if found.stops and not is_idle_worker(found)]
 
 
 # Threads.
@@ -92,7 +92,7 @@ def _busy(pool: Any) -> list[SeenThread]:
 
 def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
-    if BIRTHS.threads_started == scope.started and scope.idents.issuperset(_internals.frames()):
+    if not BIRTHS.workers and BIRTHS.threads_started == scope.started and scope.idents.issuperset(_internals.frames()):
         return
     suspects = _thread_suspects(scope)
     raw = _raw_suspects(scope)
@@ -111,51 +111,70 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
         frames = _internals.frames()
         leaks = [raw_thread_leak(ident, frames.get(ident), birth, label) for ident, birth, label in raw]
         scope.leaks += [leak for leak in leaks if not scope.ignored(leak)]
-
-
-_AFTER_COLLECTION = 0.02
+        for _, birth, _ in raw:
+            if birth is not None:
+                birth.reported = True
 
 
 def _convict_threads(scope: Scope, convicts: list[tuple[SeenThread, str]]) -> None:
     for found, label in convicts:
         scope.leaks.append(thread_leak(found, label))
-        if (birth := birth_of(found.thread)) is not None:
-            birth.reported = True
+        if found.birth is not None:
+            found.birth.reported = True
 
 
 def _thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
     frames = _internals.frames()
     suspects = []
     for thread in live_threads():
-        birth = birth_of(thread)
-        if (thread.ident in scope.idents and birth is None) or (birth and birth.serial < scope.mark):
+        found = _found(scope, thread, frames)
+        if found is None or (found.birth is not None and found.birth.reported):
             continue
-        if birth and birth.owner is IMPORT and not birth.reported:
-            scope.lasting.append(thread_leak(seen(thread, frames), "import"))
-            birth.reported = True
-        label = scope.blame(birth.owner if birth else None)
-        if label is None or (birth and birth.reported):
+        if found.birth is not None and found.birth.owner is IMPORT:
+            scope.lasting.append(thread_leak(found, "import"))
+            found.birth.reported = True
             continue
-        found = seen(thread, frames)
-        if exception_for(THREAD_RULES, found) is None and not scope.ignored(thread_leak(found, label)):
+        label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)
+        if label is None or exception_for(THREAD_RULES, found) is not None:
+            continue
+        if not scope.ignored(thread_leak(found, label)):
             suspects.append((found, label))
     return suspects
+
+
+def _found(scope: Scope, thread: threading.Thread, frames: dict[int, Any]) -> SeenThread | None:
+    """Return a thread that came in this scope's time, or an older worker that got its job in it."""
+    birth = birth_of(thread)
+    if birth.serial > scope.mark if birth else thread.ident not in scope.idents:
+        return seen(thread, frames)
+    if thread in BIRTHS.workers and (job := _job(thread, frames)) is not None and job.serial > scope.mark:
+        return seen(thread, frames, job)
+    return None
+
+
+def _job(thread: threading.Thread, frames: dict[int, Any]) -> Birth | None:
+    """Return the birth of the job that a worker is busy with now, None where it is idle or nobody knows."""
+    context, future = _internals.job_of(frames.get(thread.ident or 0))
+    if future is not None:
+        return birth_of(future)
+    owner = context.get(OWNER) if context is not None else None
+    return None if owner is None else Birth(owner, (), BIRTHS.mark())
 
 
 def _raw_suspects(scope: Scope) -> list[tuple[int, Birth | None, str]]:
     known = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
     known.add(threading.get_ident())
     found = []
-    for ident in _internals.frames():
-        if ident in scope.idents or ident in known:
-            continue
+    for ident in {*_internals.frames(), *BIRTHS.raw}:
         birth = BIRTHS.raw.get(ident)
-        label = scope.blame(birth.owner if birth else None)
+        if ident in known or (ident in scope.idents if birth is None else birth.serial < scope.mark or birth.reported):
+            continue
+        label = scope.blame(birth.owner, birth.serial) if birth else scope.blame(None)
         if label is not None:
             found.append((ident, birth, label))
     return found
 
 
 def _alive(raw: list[tuple[int, Birth | None, str]]) -> list[tuple[int, Birth | None, str]]:
-    alive = _internals.frames()
+    alive = {*_internals.frames(), *BIRTHS.raw}
     return [suspect for suspect in raw if suspect[0] in alive]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-from .._callsite import CallSite, is_library, is_ours
+from pytest_mockstream._callsite import CallSite, is_library, is_ours
+
 from ._births import Frames
 
 

@@ -18,12 +18,14 @@ class Owner:
         label: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"`` or ``"block"``.
         within: the owner that this one is part of; a function-scoped fixture is part of its test.
         over: whether it has ended, so that everything it started should have, too.
+        leaked: whether something of it was left; what that starts later is not the next test's.
         mark: the serial number that births had reached when it began.
     """
 
     label: str
     within: Owner | None = None
     over: bool = False
+    leaked: bool = False
     mark: int = 0
 
     @property

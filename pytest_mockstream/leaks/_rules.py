@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from . import _internals
-from ._births import TaskBirth
+from ._births import Birth, TaskBirth
 from ._look import Stop
 
 T = TypeVar("T")
@@ -65,10 +65,11 @@ TASK_RULES = (
 
 @dataclass(frozen=True, slots=True)
 class SeenThread:
-    """A thread and where it stands, the innermost frame first."""
+    """A thread, where it stands, the innermost frame first, and who is behind it."""
 
     thread: threading.Thread
     stops: list[Stop]
+    birth: Birth | None
 
 
 def _named(*starts: str) -> Callable[[SeenThread], bool]:
@@ -104,7 +105,9 @@ def _is_execnet(seen: SeenThread) -> bool:
 
 
 THREAD_RULES = (
-    Rule("default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool),
+    Rule(
+        "default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool
+    ),
     Rule("anyio-worker", "anyio keeps idle workers and ends them with their loop", _is_idle_anyio_worker),
     Rule("trio-worker", "trio keeps idle workers, which end after ten seconds", _is_idle_trio_worker),
     Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),

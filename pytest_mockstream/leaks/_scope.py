@@ -5,6 +5,7 @@ The wall: keeps the baseline and decides whose a thing is; waiting and ending ar
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,9 @@ class Scope:
         leaks: found so far.
         lasting: threads that imports started meanwhile.
         interrupted: whether the user broke off; then nothing is judged.
+        called_at: the serial number that births had reached when the setup was over.
+        ending: the wider fixture that is judged right now.
+        counts: how many tasks and threads there are, once something was found.
     """
 
     owner: Owner
@@ -44,21 +48,24 @@ class Scope:
     leaks: list[Leak] = field(default_factory=list)
     lasting: list[Leak] = field(default_factory=list)
     interrupted: bool = False
+    called_at: float = math.inf
     ending: Owner | None = None
     counts: Counts | None = None
 
-    def blame(self, owner: Owner | None) -> str | None:
+    def blame(self, owner: Owner | None, serial: int = 0) -> str | None:
         """Return the label of who is to blame for something that was born in this scope's time; None: not this one."""
         if owner is None:
             return self.owner.label
         root = owner.root
         if root is self.owner:
-            return owner.label
+            # A context that was copied during the setup may be used by the test itself.
+            return self.owner.label if owner.label == "setup" and serial > self.called_at else owner.label
         if root is IMPORT or root is CHECK:
             return None
         if root is self.ending:
             return owner.label
-        return self.owner.label if root.over and not root.label.startswith("fixture:") else None
+        # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.
+        return self.owner.label if root.over and not root.leaked and root.label == self.owner.label else None
 
     def count(self) -> None:
         """Note how many tasks and threads there are, and how many of them there were before."""
@@ -73,9 +80,7 @@ class Scope:
 
     def report(self, title: str) -> LeakReport:
         """Return what was found."""
-        return LeakReport(
-            leaks=tuple(self.leaks), counts=self.counts or Counts(), grace=self.grace, title=title
-        )
+        return LeakReport(leaks=tuple(self.leaks), counts=self.counts or Counts(), grace=self.grace, title=title)
 
 
 def live_threads() -> list[threading.Thread]:

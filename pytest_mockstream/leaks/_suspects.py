@@ -31,15 +31,15 @@ def task_leak(birth: TaskBirth, task: asyncio.Task[Any], owner: str) -> Leak:
     )
 
 
-def seen(thread: threading.Thread, frames: dict[int, Any]) -> SeenThread:
-    """Return a thread and where it stands."""
-    return SeenThread(thread, _look.of_thread(frames.get(thread.ident or 0)))
+def seen(thread: threading.Thread, frames: dict[int, Any], birth: Birth | None = None) -> SeenThread:
+    """Return a thread and where it stands; its birth may be that of the job that it does."""
+    return SeenThread(thread, _look.of_thread(frames.get(thread.ident or 0)), birth or birth_of(thread))
 
 
 def thread_leak(found: SeenThread, owner: str) -> Leak:
     """Return what is known of a thread."""
     thread = found.thread
-    birth = birth_of(thread)
+    birth = found.birth
     pool = _internals.pool_of(thread)
     if pool is not None and is_idle_worker(found):
         diagnosis: str | None = "It is an idle worker of a ThreadPoolExecutor that was never shut down."

@@ -8,7 +8,8 @@ from __future__ import annotations
 import linecache
 from dataclasses import replace
 
-from .._callsite import CallSite
+from pytest_mockstream._callsite import CallSite
+
 from ._values import Leak, LeakReport
 
 _OWNERS = {

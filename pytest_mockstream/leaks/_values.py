@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .._callsite import CallSite
+from pytest_mockstream._callsite import CallSite
 
 #: What is always looked for, and what ``mockstream_leak_kinds`` switches on.
 DEFAULT_KINDS = ("task", "thread", "stream")

@@ -59,13 +59,22 @@ class LeakWatch:
 
     def open(self, scope: Scope) -> None:
         """Put a test or block on stage."""
+        _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
         self.scope = scope
         OWNER.set(scope.owner)
+
+    def begin_call(self) -> None:
+        """Say that the setup is over and the test itself begins."""
+        _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
+        if self.scope is not None:
+            self.scope.called_at = BIRTHS.mark()
+            OWNER.set(self.scope.owner)
 
     def close(self) -> None:
         """Take it off."""
         if self.scope is not None:
             self.scope.owner.over = True
+            self.scope.owner.leaked = bool(self.scope.leaks)
         self.scope = None
         OWNER.set(self._before)
 
