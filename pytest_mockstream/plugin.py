@@ -99,11 +99,10 @@ def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
     return levels
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if call.when == "call" and call.excinfo is not None:
         item.stash[_FAILURE] = call.excinfo.value
-    return (yield)
 
 
 @pytest.hookimpl(trylast=True)

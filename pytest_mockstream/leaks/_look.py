@@ -66,12 +66,19 @@ def user_site(sites: Iterable[CallSite]) -> CallSite | None:
 
 def created_at(frames: Frames) -> CallSite | None:
     """Return the line of the user's code that made something."""
-    return user_site(CallSite(code.co_filename, _line(code, lasti), code.co_qualname) for code, lasti in frames)
+    offsets = [lasti for lasti in frames if isinstance(lasti, int)]
+    pairs = zip(codes(frames), offsets, strict=True)
+    return user_site(CallSite(code.co_filename, _line(code, lasti), code.co_qualname) for code, lasti in pairs)
 
 
-def names(codes: Iterable[CodeType]) -> frozenset[str]:
+def codes(frames: Frames) -> list[CodeType]:
+    """Return the functions of frames, from the innermost outwards."""
+    return [code for code in frames if isinstance(code, CodeType)]
+
+
+def names(functions: Iterable[CodeType]) -> frozenset[str]:
     """Return the names and the qualified names of functions."""
-    return frozenset(name for code in codes for name in (code.co_name, code.co_qualname))
+    return frozenset(name for code in functions for name in (code.co_name, code.co_qualname))
 
 
 def _line(code: CodeType, lasti: int) -> int:
