@@ -4,8 +4,9 @@ The wall: knows nothing of streams. Waits go through the running loop's own time
 makes them virtual.
 
 Theory of operation: whoever waits first reads ``count``, then looks whether what it waits for is there already, then
-waits for a ring after that count. No ring can fall between looking and waiting. There is no lock: single operations on
-a dict are atomic, and a finaliser may ring at any point of any thread, where taking a lock could deadlock.
+waits for a ring after that count. No ring can fall between looking and waiting, but one that was counted already may
+still wake somebody who has just come: waiters look again. There is no lock: single operations on a dict are atomic, and
+a finaliser may ring at any point of any thread, where taking a lock could deadlock.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ import threading
 from collections.abc import Callable
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
+def _resolve(future: asyncio.Future[bool], rung: bool) -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(rung)
 
 
-def _waker(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> Callable[[], None]:
+def _waker(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]) -> Callable[[], None]:
     def wake() -> None:
         if asyncio._get_running_loop() is loop:
-            _resolve(future)
+            _resolve(future, True)
             return
         try:
-            loop.call_soon_threadsafe(_resolve, future)
+            loop.call_soon_threadsafe(_resolve, future, True)
         except RuntimeError:  # the loop is closed: nobody waits there any more
             return
 
@@ -64,16 +65,15 @@ class Bell:
     async def await_ring(self, seen: int, timeout: float | None) -> bool:
         """Wait in the running loop until a ring after count ``seen``; False after ``timeout`` seconds without one."""
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[bool] = loop.create_future()
         self._wakers[future] = _waker(loop, future)
         timer = None
         try:
             if self.count != seen:
                 return True
             if timeout is not None:
-                timer = loop.call_later(max(0.0, timeout), _resolve, future)
-            await future
-            return self.count != seen
+                timer = loop.call_later(max(0.0, timeout), _resolve, future, False)
+            return await future
         finally:
             self._wakers.pop(future, None)
             if timer is not None:

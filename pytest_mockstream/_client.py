@@ -11,13 +11,15 @@ from typing import Any, Literal, TypeAlias
 from ._callsite import calling_site
 from ._chunks import CompletedToolCall, Completion, StreamChunk
 from ._exceptions import ScriptError
-from ._legal import integer, one_of, seconds
+from ._legal import duration, integer, one_of
 from ._pacing import Pacing
 from ._playback import Playback
 from ._playbook import Playbook, Request, message_text
 from ._script import Script
 from ._scripting import Scripted
 from ._stream import Errors, MockStream
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 Producer: TypeAlias = Literal["inline", "background"]
 Message: TypeAlias = Mapping[str, Any]
@@ -190,7 +192,7 @@ class MockStreamClient(Scripted):
     ) -> MockStream:
         background = self._producer if producer is None else _producer(producer, "producer")
         size = self._buffer_size if buffer_size is None else _buffer_size(buffer_size, "buffer_size")
-        limit = None if timeout is None else seconds(timeout, "timeout")
+        limit = None if timeout is None else duration(timeout, "timeout")
         _errors(errors, "errors")
         messages = _messages(prompt, prompts="complete" in path)
         request = Request(

@@ -10,6 +10,11 @@ from __future__ import annotations
 class MockStreamError(Exception):
     """The base of all errors of this package."""
 
+    __module__ = "pytest_mockstream"  # where users import it from, and what a traceback should say
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = MockStreamError.__module__
+
 
 class ScriptError(MockStreamError, ValueError):
     """A script, a setting or a call that cannot mean anything, found at the earliest moment."""
@@ -76,3 +81,5 @@ class ProviderError(MockStreamError):
 
 class UnclosedStreamWarning(ResourceWarning):
     """A stream was dropped before its end and closed by its finaliser; a real one would have held its connection."""
+
+    __module__ = MockStreamError.__module__

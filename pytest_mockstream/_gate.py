@@ -8,7 +8,7 @@ from __future__ import annotations
 import weakref
 
 from ._bell import Bell
-from ._legal import seconds
+from ._legal import duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Gate:
         Raises:
             TimeoutError: nobody came.
         """
-        limit = None if timeout is None else seconds(timeout, "timeout")
+        limit = None if timeout is None else duration(timeout, "timeout")
         seen = self._bell.count
         if not self._reached and not self._bell.wait(seen, limit) and not self._reached:
             msg = f"no consumer reached the gate within {timeout!r} s"

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from ._exceptions import ScriptError
-from ._legal import integer, rate, seconds
+from ._legal import duration, integer, rate
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Pacing:
     def __post_init__(self) -> None:
         for name in ("delay", "ttft", "jitter"):
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, seconds(value, name))
+                object.__setattr__(self, name, duration(value, name))
         if self.seed is not None:
             object.__setattr__(self, "seed", integer()(self.seed, "seed"))
         self._check_rate()

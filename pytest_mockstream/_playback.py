@@ -33,6 +33,8 @@ from ._exceptions import ScriptError
 from ._gate import Gate
 from ._script import FAULTS, Fault, KeepAlive, Played, Stall, Wait
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 T = TypeVar("T")
 
 _monotonic = time.monotonic  # bound at import: tests patch it
@@ -147,6 +149,8 @@ class Line(Generic[T]):
     def stop(self, ending: End) -> None:
         """End the producer now. From any thread, finaliser or signal handler; later stops change nothing."""
         if self._stop is None:
+            # A reader may make room before a producer in the background gets to see that it was stopped.
+            self.crowded = self.is_background and len(self.buffer) >= self.size
             self._stop = _Stop(self.now(), ending)
         self.wishes.ring()
         self.arrivals.ring()
@@ -178,7 +182,7 @@ class Line(Generic[T]):
 
     def finish_stopped(self) -> None:
         """Note that the producer was stopped or timed out."""
-        self.crowded = len(self.buffer) >= self.size
+        self.crowded = self.crowded or len(self.buffer) >= self.size
         stop = self._stop
         self.finish(End.TIMED_OUT if stop is None or self._timeout < stop.instant else stop.ending)
 

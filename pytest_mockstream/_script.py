@@ -15,8 +15,11 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from ._chunks import StreamChunk, ToolCallDelta, Transcript, Usage
 from ._exceptions import ScriptError
 from ._gate import Gate
-from ._legal import seconds
+from ._legal import duration
 from ._pacing import Pacing
+from ._shape import Between, Fragment, LineEnding, Shape
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 Chunking: TypeAlias = "Literal['word', 'char'] | int | Callable[[str], Iterable[str]]"
 
@@ -138,14 +141,14 @@ class ToolCall:
         return json.dumps(dict(self.arguments), ensure_ascii=False, allow_nan=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Wait:
     """Nothing comes for so many seconds (or ``"50ms"``, ``"2m"``), on top of the pacing."""
 
     seconds: float
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", seconds(self.seconds, "Wait"))
+    def __init__(self, seconds: float | str) -> None:
+        object.__setattr__(self, "seconds", duration(seconds, "Wait"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,25 +156,55 @@ class KeepAlive:
     """A frame without content that keeps connections open: an SSE comment or a provider's ping. Readers skip it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate:
-    """The stream ends cleanly, but too early and without its last chunk. Every SDK takes that for success."""
+    """The stream ends cleanly, but too early and without its last chunk. Every SDK takes that for success.
+
+    Attributes:
+        inside_frame: the first half of one more frame comes before the end. Doors without frames take no notice.
+    """
+
+    inside_frame: bool = False
+
+    def __post_init__(self) -> None:
+        _check_flag("Truncate", "inside_frame", self.inside_frame)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnect:
-    """The connection is reset."""
+    """The connection breaks.
+
+    As the first step, it breaks before status and headers were sent: what a retrying client may try again.
+
+    Attributes:
+        how: ``"reset"`` (TCP RST), or ``"cut"``: closed in order, but the HTTP body is without its end.
+        inside_frame: the first half of one more frame comes before the break. Doors without frames take no notice.
+    """
+
+    how: Literal["reset", "cut"] = "reset"
+    inside_frame: bool = False
+
+    def __post_init__(self) -> None:
+        if self.how not in {"reset", "cut"}:
+            msg = f"Disconnect(how={self.how!r}) is not known: give 'reset' or 'cut'"
+            raise ScriptError(msg)
+        _check_flag("Disconnect", "inside_frame", self.inside_frame)
 
 
-@dataclass(frozen=True, slots=True)
+def _check_flag(step: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        msg = f"{step}({name}={value!r}): give True or False"
+        raise ScriptError(msg)
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Stall:
     """Silence, with the connection open: for so many seconds, or for ever with None."""
 
-    seconds: float | None = None
+    seconds: float | None
 
-    def __post_init__(self) -> None:
-        if self.seconds is not None:
-            object.__setattr__(self, "seconds", seconds(self.seconds, "Stall"))
+    def __init__(self, seconds: float | str | None = None) -> None:
+        object.__setattr__(self, "seconds", None if seconds is None else duration(seconds, "Stall"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +251,7 @@ class HTTPError:
             msg = f"HTTPError({self.status!r}) is not an error status: give an int from 400 to 599"
             raise ScriptError(msg)
         if self.retry_after is not None:
-            object.__setattr__(self, "retry_after", seconds(self.retry_after, "retry_after"))
+            object.__setattr__(self, "retry_after", duration(self.retry_after, "retry_after"))
 
 
 Content: TypeAlias = Text | Reasoning | Refusal | ToolCall
@@ -230,17 +263,19 @@ FAULTS = (Truncate, Disconnect, Stall, Malformed, ErrorEvent, HTTPError)
 _LEGAL = (*_CONTENT, Wait, Gate, KeepAlive, *FAULTS)
 _ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
 
+_DEFAULTS = {"chunking": "word", "times": 1}
+
 T = TypeVar("T")
 #: What a schedule is made of: units of output (chunks, later bytes), and the steps that are not output.
 Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
 
 
 class Script:
-    """A tuple of steps and how they are to be played; frozen, and checked whole when it is made.
+    r"""A tuple of steps and how they are to be played; frozen, and checked whole when it is made.
 
     Args:
         *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
-            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps.
+            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps; it may have no settings.
         delay: seconds before each chunk; None leaves it to the client. See also ``tokens_per_second``.
         ttft: seconds before the first chunk.
         jitter: gaps vary by up to so many seconds.
@@ -250,15 +285,32 @@ class Script:
         finish_reason: why the model stops; default ``"stop"``, or ``"tool_calls"`` if the script calls a tool.
         usage: tokens used; default: words of the prompt and number of chunks.
         times: how many requests the script answers; None for any number.
+        fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
+        line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
+        between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
+        duplicate: every so-many-th frame of the HTTP body comes twice.
 
     Attributes:
+        options: the settings that are not the default.
         chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
 
     Raises:
         ScriptError: something in it cannot be played.
     """
 
-    __slots__ = ("_cuts", "chunk_count", "chunking", "finish_reason", "gates", "pacing", "steps", "times", "usage")
+    __slots__ = (
+        "_cuts",
+        "chunk_count",
+        "chunking",
+        "finish_reason",
+        "gates",
+        "options",
+        "pacing",
+        "shape",
+        "steps",
+        "times",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -272,7 +324,28 @@ class Script:
         finish_reason: str | None = None,
         usage: Usage | None = None,
         times: int | None = 1,
+        fragment: Fragment | None = None,
+        line_ending: LineEnding | None = None,
+        between: Between | None = None,
+        duplicate: int | None = None,
     ) -> None:
+        given = {
+            "delay": delay,
+            "ttft": ttft,
+            "jitter": jitter,
+            "seed": seed,
+            "tokens_per_second": tokens_per_second,
+            "chunking": chunking,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "times": times,
+            "fragment": fragment,
+            "line_ending": line_ending,
+            "between": between,
+            "duplicate": duplicate,
+        }
+        self.options: dict[str, Any] = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
+        self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
         self.steps = tuple(_coerce(steps))
         self.pacing = Pacing(
             delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
@@ -303,7 +376,7 @@ class Script:
         return hash((len(self.steps), self.finish_reason, self.times))
 
     def _key(self) -> tuple[object, ...]:
-        return (self.steps, self.pacing, self._cuts, self.finish_reason, self.usage, self.times)
+        return (self.steps, self.pacing, self.shape, self._cuts, self.finish_reason, self.usage, self.times)
 
     def _check(self) -> None:
         if self.times is not None and (
@@ -377,6 +450,9 @@ def _coerce(steps: Iterable[object]) -> Iterator[Step]:
         if isinstance(step, str):
             yield Text(step)
         elif isinstance(step, Script):
+            if step.options:
+                msg = f"{step!r} has settings of its own ({step.options}), which get lost inside of another script"
+                raise ScriptError(msg + ": give them to the outer one, or queue the script alone")
             yield from step.steps
         elif isinstance(step, _LEGAL):
             yield step

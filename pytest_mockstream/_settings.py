@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._exceptions import ScriptError
-from ._legal import integer, one_of, rate, seconds
+from ._legal import duration, integer, one_of, rate
 from ._pacing import Pacing
 
 DEFAULT_BUFFER_SIZE = 100
@@ -24,8 +24,7 @@ def _path(value: object, name: str) -> str:
     return value
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting.
 
     Attributes:
@@ -58,9 +57,9 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("delay", seconds, "time before each chunk of a fake stream (0.05, 50ms)", "TIME"),
-    Setting("ttft", seconds, "time to the first chunk, instead of the delay", "TIME"),
-    Setting("jitter", seconds, "each gap between chunks varies by up to so much, either way", "TIME"),
+    Setting("delay", duration, "time before each chunk of a fake stream (0.05, 50ms)", "TIME"),
+    Setting("ttft", duration, "time to the first chunk, instead of the delay", "TIME"),
+    Setting("jitter", duration, "each gap between chunks varies by up to so much, either way", "TIME"),
     Setting("seed", integer(), "seed of the jitter: the same seed gives the same gaps", "INT"),
     Setting("tokens_per_second", rate, "another way to say the delay: chunks per second", "RATE"),
     Setting(
@@ -93,7 +92,12 @@ SETTINGS = (
         marker=False,
     ),
     Setting(
-        "grace", seconds, "the longest to wait for what a test left running to end by itself", "TIME", 0.2, marker=False
+        "grace",
+        duration,
+        "the longest to wait for what a test left running to end by itself",
+        "TIME",
+        0.2,
+        marker=False,
     ),
     Setting("report", _path, "write what leaked, as JSON, to this file", "PATH", marker=False),
 )

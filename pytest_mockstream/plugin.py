@@ -140,4 +140,4 @@ def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:
         verify(unused="allow" if failure is not None else settings.unused)
     except AssertionError as error:
         if error is not failure:
-            raise
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)

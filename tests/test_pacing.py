@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mockstream import ScriptError
-from pytest_mockstream._legal import seconds
+from pytest_mockstream._legal import duration
 from pytest_mockstream._pacing import Pacing
 
 
@@ -19,13 +19,13 @@ def gaps(pacing: Pacing, count: int = 5, *, salt: int = 0) -> list[float]:
     ("text", "value"), [("50ms", 0.05), ("1.5s", 1.5), ("2m", 120.0), ("10h", 36000.0), ("3", 3.0), (" .5 s ", 0.5)]
 )
 def test_duration_texts(text: str, value: float) -> None:
-    assert seconds(text, "delay") == pytest.approx(value)
+    assert duration(text, "delay") == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1 day", "1e3", "nan", "inf", "1..5s", "٣s"])
 def test_other_texts_are_no_durations(text: str) -> None:
     with pytest.raises(ScriptError, match="delay="):
-        seconds(text, "delay")
+        duration(text, "delay")
 
 
 def test_ttft_stands_in_for_the_first_delay() -> None:

@@ -14,6 +14,7 @@ from pytest_mockstream import (
     HTTPError,
     KeepAlive,
     Malformed,
+    MockStreamClient,
     Reasoning,
     Refusal,
     Script,
@@ -61,6 +62,15 @@ def test_exact_deltas_may_come_from_an_iterator_and_be_played_twice() -> None:
 
 def test_str_is_a_text_and_a_script_gives_its_steps() -> None:
     assert Script("a", Script(Wait(1), "b")).steps == (Text("a"), Wait(1), Text("b"))
+
+
+def test_script_queued_alone_keeps_its_settings_but_for_those_said_there() -> None:
+    client = MockStreamClient()
+    client.respond(Script("ab", chunking="char", finish_reason="length"), finish_reason="stop")
+
+    chunks = list(client.complete_stream("hi"))
+
+    assert [(c.delta, c.finish_reason) for c in chunks] == [("a", None), ("b", None), ("", "stop")]
 
 
 def test_first_chunk_has_the_role_and_the_last_the_finish_reason_and_usage() -> None:
@@ -131,7 +141,7 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Script(3), ["3 is not a step", "Wait(3)"]),
+        (lambda: Script(3), ["3 is not a step", "Wait(3)"]),  # type: ignore[arg-type]
         (lambda: Script(["a"]), ["['a'] is not a step", "Text(['a'])"]),  # type: ignore[arg-type]
         (lambda: Script(Truncate), ["not a step", "Did you mean Truncate()?"]),  # type: ignore[arg-type]
         (lambda: Script(None), ["None is not a step", "ToolCall"]),  # type: ignore[arg-type]
@@ -139,7 +149,7 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
         (lambda: Wait(-1), ["Wait=-1"]),
         (lambda: Wait(math.inf), ["Wait=inf"]),
         (lambda: Wait(math.nan), ["Wait=nan"]),
-        (lambda: Wait("soon"), ["Wait='soon'", "50ms"]),  # type: ignore[arg-type]
+        (lambda: Wait("soon"), ["Wait='soon'", "50ms"]),
         (lambda: Wait(True), ["Wait=True"]),
         (lambda: Stall(-0.1), ["Stall=-0.1"]),
         (lambda: Script("a", delay=-1), ["delay=-1"]),
@@ -160,6 +170,7 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
         (lambda: HTTPError(500, retry_after=-1), ["retry_after=-1"]),
         (lambda: Script("a", HTTPError(500)), ["HTTPError(status=500", "comes after Text", "ErrorEvent"]),
         (lambda: Script(Truncate(), "a"), ["never played", "Text"]),
+        (lambda: Script("a", Script("b", delay=1)), ["'delay': 1", "settings of its own"]),
         (lambda: Script("a", Stall(), Wait(1)), ["never played", "Stall"]),
         (lambda: Text(3), ["Text(3)"]),  # type: ignore[arg-type]
         (lambda: Text(["a", 3]), ["got 3"]),  # type: ignore[list-item]

@@ -1,7 +1,7 @@
 """One contract over both producers, sync and async.
 
-Each case is written once, as a coroutine over a ``Way`` of reading. The sync ways never suspend, so that their cases run
-outside of any loop.
+Each case is written once, as a coroutine over a ``Way`` of reading. The sync ways never suspend, so that their cases
+run outside of any loop.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import gc
 import threading
 import warnings
-import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeAlias
 
@@ -50,13 +49,10 @@ class Way:
 
     def __init__(self, producer: str) -> None:
         self.client = MockStreamClient(producer=producer)  # type: ignore[arg-type] # one of both
-        self.opened: weakref.WeakSet[MockStream] = weakref.WeakSet()
 
     def open(self, *steps: Any, **options: Any) -> MockStream:
         self.client.respond(*steps)
-        stream = self.client.complete_stream("hi", **options)
-        self.opened.add(stream)
-        return stream
+        return self.client.complete_stream("hi", **options)
 
     async def next(self, stream: MockStream) -> StreamChunk | str:
         return next(stream, END)
@@ -81,14 +77,9 @@ class Way:
             thread.join(5)
         return not any(thread.is_alive() for thread in left)
 
-    async def case(self, case: Case) -> None:
-        await case(self)
-        for stream in list(self.opened):
-            await self.close(stream)
-
     def run(self, case: Case) -> None:
         with pytest.raises(StopIteration):
-            self.case(case).send(None)
+            case(self).send(None)
 
 
 class AsyncWay(Way):
@@ -118,7 +109,7 @@ class AsyncWay(Way):
         return not any(not task.done() for task in others) and await super().nothing_is_left()
 
     def run(self, case: Case) -> None:
-        asyncio.run(self.case(case))
+        asyncio.run(case(self))
 
 
 class ThreadFedWay(AsyncWay):
@@ -222,8 +213,8 @@ async def dropped_midway_in_a_reference_cycle(way: Way) -> None:
     cycle: list[Any] = [stream]
     cycle.append(cycle)
 
+    del stream, cycle
     with pytest.warns(UnclosedStreamWarning, match="1 of 251 chunks"):
-        del stream, cycle
         gc.collect()
 
     assert way.client.requests[0].state == "dropped"
@@ -372,7 +363,7 @@ async def malformed_frame_raises(way: Way) -> None:
     stream = way.open("a", Malformed("{{"), "b")
     await way.next(stream)
 
-    with pytest.raises(MalformedChunkError, match="{{") as caught:
+    with pytest.raises(MalformedChunkError, match=r"\{\{") as caught:
         await way.next(stream)
 
     assert isinstance(caught.value, ValueError)
@@ -450,6 +441,7 @@ async def waits_are_kept(way: Way) -> None:
 
     assert isinstance(second, StreamChunk)
     assert second.timestamp == pytest.approx(0.03)
+    await way.close(stream)
 
 
 @contract
@@ -464,7 +456,7 @@ async def gate_that_is_open_already_does_not_hold(way: Way) -> None:
 async def gate_opened_by_another_thread_lets_the_stream_go_on(way: Way) -> None:
     gate = Gate()
     stream = way.open("a", gate, "b")
-    helper = threading.Thread(target=lambda: (gate.wait_reached(5), gate.open()))
+    helper = threading.Thread(target=after_gate, args=(gate, gate.open))
     helper.start()
 
     assert await way.deltas(stream) == ["a", "b"]
@@ -475,7 +467,7 @@ async def gate_opened_by_another_thread_lets_the_stream_go_on(way: Way) -> None:
 async def cancel_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
     gate = Gate()
     stream = way.open("a", gate, "b")
-    helper = threading.Thread(target=lambda: (gate.wait_reached(5), stream.cancel()))
+    helper = threading.Thread(target=after_gate, args=(gate, stream.cancel))
     helper.start()
 
     assert await rest(way, stream) == ["a", StreamCancelled]
@@ -487,7 +479,7 @@ async def cancel_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
 async def close_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
     gate = Gate()
     stream = way.open("a", gate, "b")
-    helper = threading.Thread(target=lambda: (gate.wait_reached(5), stream.close()))
+    helper = threading.Thread(target=after_gate, args=(gate, stream.close))
     helper.start()
 
     assert await way.deltas(stream) == ["a"]
@@ -555,6 +547,12 @@ async def rest(way: Way, stream: MockStream) -> list[Any]:
     return got
 
 
+def after_gate(gate: Gate, act: Callable[[], None]) -> None:
+    """Do something as soon as a reader waits at the gate."""
+    gate.wait_reached(5)
+    act()
+
+
 async def settled(way: Way, stream: MockStream, *, produced: int) -> None:
     """Wait until the producer has come so far."""
     progress = stream.request.progress
@@ -600,6 +598,18 @@ def test_two_readers_are_refused_and_the_first_goes_on() -> None:
                 await anext(stream)
             gate.open()
             assert (await first).delta == "a"
+
+    asyncio.run(main())
+
+
+def test_stream_closed_by_another_task_is_over_at_once() -> None:
+    async def main() -> None:
+        stream = MockStreamClient().complete_stream("hi")
+        reading = asyncio.ensure_future(anext(stream, END))
+        await asyncio.sleep(0)  # the read has begun and lets others run
+        stream.close()
+        assert await reading == END
+        assert stream.chunks_read == 0
 
     asyncio.run(main())
 
