@@ -12,6 +12,7 @@ own is touched.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 
 from ._leak_markers import Plan, plan_for
 from ._leak_summary import LeakSummary
-from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees
+from .leaks import DEFAULT_KINDS, OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees
 
 _LEAKS = pytest.StashKey[list[dict[str, Any]]]()
 _PLAN = pytest.StashKey[Plan]()
@@ -139,6 +140,8 @@ class LeakPlugin:
         owner = Owner("test")
         self._watch.open(Scope(owner, plan.grace, ignored=self._ignored))
         OWNER.set(Owner("setup", within=owner))
+        if optional := plan.kinds.difference(DEFAULT_KINDS):
+            self._watch.look_for(optional)
 
     def _interrupt(self) -> None:
         if self._watch.scope is not None:
@@ -181,7 +184,11 @@ class LeakPlugin:
         scope = self._watch.scope
         self._watch.close()
         plan = self._plan
-        if scope is None or scope.interrupted or not (scope.leaks or plan.allowed or plan.expected):
+        if scope is None or scope.interrupted:
+            return
+        if scope.lasting:
+            self._found = [_as_dict(leak, item.nodeid, scope.report(""), "allowed") for leak in scope.lasting]
+        if not (scope.leaks or plan.allowed or plan.expected):
             return
         report = scope.report(item.nodeid)
         if plan.allowed is not None or plan.expected is not None:
@@ -191,10 +198,12 @@ class LeakPlugin:
         if report:
             self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
             outcomes = [self._outcome(leak) for leak in report.leaks]
-            self._found = [
+            self._found += [
                 _as_dict(leak, item.nodeid, report, outcome)
                 for leak, outcome in zip(report.leaks, outcomes, strict=True)
             ]
+            if "warn" in outcomes:
+                self._warn(item, report)
             bad = tuple(leak for leak, outcome in zip(report.leaks, outcomes, strict=True) if outcome == "error")
             if bad:
                 shown = LeakReport(leaks=bad, counts=report.counts, grace=report.grace, title=item.name)
@@ -205,8 +214,15 @@ class LeakPlugin:
             wanted = f"LeakError: {item.name} was expected to leak{' a ' + what if what else ''}, and did not."
             self._text = "\n".join(part for part in (wanted, self._text) if part)
 
+    def _warn(self, item: pytest.Item, report: LeakReport) -> None:
+        # A filter that makes errors of warnings shall not make one of this: the user asked for a warning.
+        with contextlib.suppress(pytest.PytestWarning):
+            item.warn(pytest.PytestWarning(str(report)))
+
     def _outcome(self, leak: Leak) -> str:
         plan = self._plan
+        if leak.kind in _ONLY_WARN and not plan.expects(leak):
+            return "warn"
         if plan.expects(leak):
             return "expected"
         if plan.allowed is not None:
@@ -236,6 +252,7 @@ class LeakPlugin:
 
 
 _FAILED = pytest.StashKey[bool]()
+_ONLY_WARN = frozenset({"coroutine", "exception"})
 
 
 def _open_requests() -> list[Any]:

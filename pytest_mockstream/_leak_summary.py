@@ -64,8 +64,9 @@ class LeakSummary:
         for (place, function, kind, outcome, owner), leaks in sorted(sites.items(), key=lambda site: -len(site[1])):
             tests = sorted({leak["test"] for leak in leaks if leak["test"]})
             where = f"{place} in {function}" if place else "a place that nobody saw"
-            by = "" if owner == "test" else f", by {owner}"
-            lines.append(f"{where}{by}: {_number(len(leaks), kind)} in {_number(len(tests), 'test')}{_said(outcome)}")
+            lines.append(
+                f"{where}{_by(owner)}: {_number(len(leaks), kind)} in {_number(len(tests), 'test')}{_said(outcome)}"
+            )
             lines += [f"    {test}" for test in tests[:3]]
             if len(tests) > 3:
                 lines.append(f"    and {len(tests) - 3} more")
@@ -80,3 +81,9 @@ def _number(count: int, noun: str) -> str:
 
 def _said(outcome: str) -> str:
     return "" if outcome == "error" else f" ({outcome})"
+
+
+def _by(owner: str) -> str:
+    if owner == "import":
+        return ", by an import: it lives as long as the process"
+    return "" if owner == "test" else f", by {owner}"

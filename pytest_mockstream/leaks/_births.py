@@ -219,11 +219,11 @@ def pool_owner(thread: threading.Thread) -> Owner | None:
     return birth.owner if birth is not None else None
 
 
-def stack(frame: FrameType | None) -> tuple[Frames, bool]:
+def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> tuple[Frames, bool]:
     """Return the frames up to the test runner or the event loop, and whether an import is going on in them."""
     frames: list[CodeType | int] = []
     importing = False
-    while frame is not None and frame.f_code not in _BOTTOMS:
+    while frame is not None and frame.f_code not in bottoms:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib"):
             importing = True

@@ -54,12 +54,12 @@ def awaited(task: asyncio.Task[Any]) -> object:
 
 
 def user_site(sites: Iterable[CallSite]) -> CallSite | None:
-    """Return the first place in the user's own code; where there is none, the first that is not ours."""
+    """Return the first place in the user's own code; where there is none, the first in an installed package."""
     outside: CallSite | None = None
     for site in sites:
         if not is_library(site.filename):
             return site
-        if outside is None and not is_ours(site.filename):
+        if outside is None and not is_ours(site.filename) and "site-packages" in site.filename:
             outside = site
     return outside
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from . import _internals
 from ._births import BIRTHS
@@ -20,6 +20,9 @@ from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import Deadline, can_pump
 from ._values import Leak
+
+if TYPE_CHECKING:
+    from ._kinds import Census
 
 _MARK = "_pytest_mockstream_mark"
 _FAILED = "_pytest_mockstream_failed"
@@ -30,6 +33,7 @@ class LeakWatch:
 
     def __init__(self) -> None:
         self.scope: Scope | None = None
+        self.census: Census | None = None
         self._pid = 0
         self._before: Owner | None = None
 
@@ -56,6 +60,8 @@ class LeakWatch:
     def stop(self) -> None:
         """Stop to watch and put everything back."""
         _WATCHES.remove(self)
+        if self.census is not None:
+            self.census.stop()
         if not _WATCHES:
             while _UNDO:
                 _UNDO.pop()()
@@ -67,6 +73,15 @@ class LeakWatch:
         _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
         self.scope = scope
         OWNER.set(scope.owner)
+
+    def look_for(self, kinds: Iterable[str]) -> None:
+        """Look for optional kinds in the scope on stage, too."""
+        from ._kinds import Census  # it brings subprocess and multiprocessing
+
+        self.census = self.census or Census()
+        self.census.look_for(kinds)
+        if self.scope is not None:
+            self.scope.kinds = frozenset(kinds)
 
     def begin_call(self) -> None:
         """Say that the setup is over and the test itself begins."""
@@ -97,6 +112,8 @@ class LeakWatch:
         judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
         scope.leaks += [leak for leak in streams() if not scope.ignored(leak)]
         judge_threads(scope, deadline)
+        if self.census is not None:
+            self.census.judge(scope, scope.kinds)
 
     def mark(self) -> int:
         """Return a serial number that is higher than that of every birth so far."""
@@ -127,6 +144,8 @@ class LeakWatch:
         scope = self.scope
         if scope is not None and self.active and not scope.interrupted:
             judge_closing_loop(scope, loop, since, Deadline(scope.grace))
+            if self.census is not None:  # the closing would end them, too
+                self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
 
 
 # asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,
