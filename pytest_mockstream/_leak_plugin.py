@@ -166,8 +166,7 @@ class LeakPlugin:
                 kind="stream",
                 name=f"{request.provider} {request.path} (request {request.number})",
                 created_at=request.opened_at,
-                diagnosis=f"Its consumer read {request.chunks_sent} of {request.chunk_count or 'endless'} chunks and"
-                " never closed it.",
+                diagnosis=f"Its consumer read {_read(request)} and never closed it.",
                 remedy="Use `async with` or `with`, or close it in a `finally`.",
                 functions=frozenset({request.opened_at.function}),
             )
@@ -253,6 +252,11 @@ class LeakPlugin:
 
 _FAILED = pytest.StashKey[bool]()
 _ONLY_WARN = frozenset({"coroutine", "exception"})
+
+
+def _read(request: Any) -> str:
+    of = "" if request.chunk_count is None else f" of {request.chunk_count}"
+    return f"{request.chunks_sent}{of} chunks"
 
 
 def _open_requests() -> list[Any]:

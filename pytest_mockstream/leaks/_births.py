@@ -65,6 +65,17 @@ class TaskBirth(weakref.ref["asyncio.Task[Any]"]):
     reported: bool
 
 
+class Job:
+    """A job that was given to a pool, and who gave it; holds neither."""
+
+    __slots__ = ("birth", "future", "pool")
+
+    def __init__(self, birth: Birth, future: weakref.ref[Future[Any]], pool: ThreadPoolExecutor) -> None:
+        self.birth = birth
+        self.future = future
+        self.pool = weakref.ref(pool)
+
+
 class Births:
     """The register of births of this process."""
 
@@ -72,6 +83,7 @@ class Births:
         self.tasks: dict[int, TaskBirth] = {}
         self.threads_started = 0
         self.raw: dict[int, Birth] = {}
+        self.jobs: dict[int, Job] = {}
         self.workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._count = itertools.count(1)
         self._installed = 0
@@ -92,6 +104,11 @@ class Births:
                 continue
             break
         return (birth for birth in reversed(found) if (task := birth()) is not None and not task.done())
+
+    def pending_jobs(self, mark: int) -> list[tuple[Job, Future[Any]]]:
+        """Return the jobs given to pools after a mark that are not done."""
+        jobs = [(job, job.future()) for job in list(self.jobs.values()) if job.birth.serial > mark]
+        return [(job, future) for job, future in jobs if future is not None and not future.done()]
 
     # Life of the patches: they nest, and a forked child takes no part.
 
@@ -175,7 +192,8 @@ class Births:
         def wrapper(pool: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> Any:
             birth = Birth(OWNER.get() or owner_of_thread(), stack(_current_frame(1))[0], next(self._count))
             future = submit(pool, *args, **kwargs)
-            setattr(future, _ATTRIBUTE, birth)
+            gone = weakref.ref(future, lambda _: self.jobs.pop(birth.serial, None))
+            self.jobs[birth.serial] = Job(birth, gone, pool)
             return future
 
         return wrapper
@@ -187,21 +205,27 @@ class Births:
             birth = Birth(owner, frames, next(self._count))
             self.threads_started += 1
 
+            over = []
+
             def run(*args: Any, **kwargs: Any) -> None:
-                ident = threading.get_ident()
-                self.raw[ident] = birth
+                self.raw[threading.get_ident()] = birth
                 try:
                     function(*args, **kwargs)
                 finally:
-                    self.raw.pop(ident, None)
+                    over.append(True)
+                    self.raw.pop(threading.get_ident(), None)
 
-            return start(run, args, *kwargs)
+            ident = start(run, args, *kwargs)
+            self.raw[ident] = birth  # it may not run yet, or no more
+            if over:
+                self.raw.pop(ident, None)
+            return ident
 
         return wrapper
 
 
-def birth_of(thing: threading.Thread | ThreadPoolExecutor | Future[Any]) -> Birth | None:
-    """Return the birth of a thread, a pool or a job, or None where nobody saw it."""
+def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:
+    """Return the birth of a thread or a pool, or None where nobody saw it."""
     return getattr(thing, _ATTRIBUTE, None)
 
 

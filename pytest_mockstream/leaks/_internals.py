@@ -140,17 +140,24 @@ def is_cached_worker(thread: threading.Thread) -> bool:
     return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
 
 
-def job_of(frame: FrameType | None) -> tuple[contextvars.Context | None, concurrent.futures.Future[Any] | None]:
-    """Return the context that a worker's job runs in, and the job's future, as far as its frames show them."""
-    context = future = None
+def context_of_job(frame: FrameType | None) -> contextvars.Context | None:
+    """Return the context that a worker of anyio or trio runs its job in, as far as its frames show it."""
+    while frame is not None:
+        if is_kept_worker_code(frame.f_code):
+            for value in frame.f_locals.values():
+                if isinstance(value, contextvars.Context):
+                    return value
+        frame = frame.f_back
+    return None
+
+
+def runs_job(frame: FrameType | None, future: concurrent.futures.Future[Any]) -> bool:
+    """Tell whether a thread with this innermost frame is at work on a job of a pool."""
     while frame is not None:
         if frame.f_code is POOL_JOB_CODE:
-            future = getattr(frame.f_locals.get("self"), "future", None)
-        elif is_kept_worker_code(frame.f_code):
-            found = (value for value in frame.f_locals.values() if isinstance(value, contextvars.Context))
-            context = context or next(found, None)
+            return getattr(frame.f_locals.get("self"), "future", None) is future
         frame = frame.f_back
-    return context, future
+    return False
 
 
 def is_kept_worker_code(code: CodeType) -> bool:

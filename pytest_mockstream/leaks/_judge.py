@@ -6,21 +6,22 @@ The wall: brings the parts together for one scope; knows no pytest.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import gc
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from . import _internals
-from ._births import BIRTHS, Birth, TaskBirth, birth_of
+from ._births import BIRTHS, Birth, Job, TaskBirth, birth_of
 from ._contain import end_tasks, end_tasks_here
 from ._owner import IMPORT, OWNER, Owner
-from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for, is_idle_worker
+from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for
 from ._scope import Scope, live_threads
 from ._settle import Deadline, Task, settle_tasks, settle_threads, wait_here, watch
-from ._suspects import raw_thread_leak, seen, task_leak, thread_leak
+from ._suspects import queued_job_leak, raw_thread_leak, seen, task_leak, thread_leak
 from ._values import Leak
 
 Suspect: TypeAlias = tuple[TaskBirth, Task, str]
@@ -89,13 +90,10 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
         scope.blame_at_close,
     )
     pool = _internals.default_pool(loop)
-    if pool is None or not _busy(pool):
+    if pool is None or not BIRTHS.jobs:
         return
-    watch(lambda: not _busy(pool), deadline)
-    if busy := [found for found in _busy(pool) if not scope.ignored(thread_leak(found, scope.owner.label))]:
-        scope.count()
-        _convict_threads(scope, [(found, scope.owner.label) for found in busy])
-        _internals.release_pool(loop, pool)
+    if judge_jobs(scope, [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool], deadline):
+        _internals.release_pool(loop, pool)  # or the closing would wait for it
 
 
 def _loop_of(birth: TaskBirth) -> asyncio.AbstractEventLoop | None:
@@ -103,10 +101,50 @@ def _loop_of(birth: TaskBirth) -> asyncio.AbstractEventLoop | None:
     return None if task is None else task.get_loop()
 
 
-def _busy(pool: ThreadPoolExecutor) -> list[SeenThread]:
-    frames = _internals.frames()
-    looks = [seen(worker, frames) for worker in _internals.workers(pool)]
-    return [found for found in looks if found.stops and not is_idle_worker(found)]
+# Jobs of pools: a worker that has none does no harm, and which one has which can be told from its frames only.
+
+
+def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> bool:
+    """Wait for jobs of the scope, and convict those that are not done then; return whether there are any."""
+    found = [(job, future, label) for job, future in jobs if (label := scope.blame(job.birth.owner, job.birth.serial))]
+    found = [suspect for suspect in found if not suspect[0].birth.reported]
+    found = [suspect for suspect in found if not scope.ignored(_job_leak(*suspect))]
+    if not found:
+        return False
+    concurrent.futures.wait([future for _, future, _ in found], timeout=deadline.left)
+    left = [suspect for suspect in found if not suspect[1].done()]
+    if left:
+        scope.count()
+    scope.leaks += [_job_leak(*suspect) for suspect in left]
+    for job, future, _ in left:
+        job.birth.reported = True
+        for worker in _workers(job):
+            if (birth := birth_of(worker)) is not None and _internals.runs_job(_frame_of(worker), future):
+                birth.reported = True
+    return bool(left)
+
+
+def _job_leak(job: Job, future: Future[Any], label: str) -> Leak:
+    for worker in _workers(job):
+        if _internals.runs_job(_frame_of(worker), future):
+            return thread_leak(seen(worker, _internals.frames(), job.birth), label)
+    return queued_job_leak(job.birth, label)
+
+
+def _workers(job: Job) -> list[threading.Thread]:
+    pool = job.pool()
+    return [] if pool is None else _internals.workers(pool)
+
+
+def _frame_of(thread: threading.Thread) -> Any:
+    return _internals.frames().get(thread.ident or 0)
+
+
+def _is_of_older_pool(scope: Scope, job: Job) -> bool:
+    """Tell whether the workers of a job's pool are not among the suspects themselves."""
+    pool = job.pool()
+    birth = None if pool is None else birth_of(pool)
+    return pool is not None and (birth is None or birth.serial < scope.mark)
 
 
 # Threads.
@@ -114,8 +152,14 @@ def _busy(pool: ThreadPoolExecutor) -> list[SeenThread]:
 
 def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
-    if not BIRTHS.workers and BIRTHS.threads_started == scope.started and scope.idents.issuperset(_internals.frames()):
+    if (
+        not BIRTHS.workers
+        and not BIRTHS.jobs
+        and BIRTHS.threads_started == scope.started
+        and scope.idents.issuperset(_internals.frames())
+    ):
         return
+    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_older_pool(scope, job[0])], deadline)
     suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
@@ -175,10 +219,8 @@ def _found(scope: Scope, thread: threading.Thread, frames: dict[int, Any]) -> Se
 
 
 def _job(thread: threading.Thread, frames: dict[int, Any]) -> Birth | None:
-    """Return the birth of the job that a worker is busy with now, None where it is idle or nobody knows."""
-    context, future = _internals.job_of(frames.get(thread.ident or 0))
-    if future is not None:
-        return birth_of(future)
+    """Return the birth of the job that a worker of anyio or trio does now, None where it is idle or nobody knows."""
+    context = _internals.context_of_job(frames.get(thread.ident or 0))
     owner = context.get(OWNER) if context is not None else None
     return None if owner is None else Birth(owner, (), BIRTHS.mark())
 

@@ -62,6 +62,19 @@ def thread_leak(found: SeenThread, owner: str) -> Leak:
     )
 
 
+def queued_job_leak(birth: Birth, owner: str) -> Leak:
+    """Return what is known of a job that waits for a worker of its pool."""
+    return Leak(
+        kind="thread",
+        name="job of a pool",
+        owner=owner,
+        created_at=_created(birth),
+        diagnosis="It waits for a worker of its pool.",
+        remedy="Wait for the job, or cancel its future.",
+        functions=_look.names(_look.codes(birth.frames)),
+    )
+
+
 def raw_thread_leak(ident: int, frame: Any, birth: Birth | None, owner: str) -> Leak:
     """Return what is known of a thread that has no ``Thread`` object."""
     stops = _look.of_thread(frame)
