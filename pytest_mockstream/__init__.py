@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from ._sdk import MockStreamSDK
     from ._server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
     from ._stream import MockStream
+    from .leaks import Leak, LeakReport, leak_check
 
 __all__ = [
     "CompletedToolCall",
@@ -60,7 +61,9 @@ __all__ = [
     "Gate",
     "HTTPError",
     "KeepAlive",
+    "Leak",
     "LeakError",
+    "LeakReport",
     "Malformed",
     "MalformedChunkError",
     "MockStream",
@@ -87,6 +90,7 @@ __all__ = [
     "UnusedScriptError",
     "Usage",
     "Wait",
+    "leak_check",
 ]
 
 _HOMES = {
@@ -125,6 +129,7 @@ _HOMES = {
     "_sdk": ("MockStreamSDK",),
     "_server": ("MockStreamServer",),
     "_stream": ("MockStream",),
+    "leaks": ("Leak", "LeakReport", "leak_check"),
 }
 
 

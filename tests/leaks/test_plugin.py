@@ -1,0 +1,655 @@
+"""The plugin's part, in runs of their own: outcomes, owners, markers, other plugins, bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+HEAD = """
+import asyncio, os, threading, time, unittest, pytest
+KEPT = []
+def leak_task(seconds=3600.0):
+    task = asyncio.ensure_future(asyncio.sleep(seconds))
+    KEPT.append(task)
+    return task
+def leak_thread(seconds=5.0):
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait, args=(seconds,), daemon=True)
+    thread.start()
+    return over
+"""
+INI = """
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+addopts = -p no:randomly -p no:looptime -p no:cacheprovider
+"""
+
+
+@dataclass
+class Run:
+    """One run of pytest: what it printed, what its report says."""
+
+    result: pytest.RunResult
+    data: dict[str, Any]
+
+    @property
+    def leaks(self) -> list[tuple[str, str, str, str]]:
+        """Test, owner, kind and outcome of each leak."""
+        return [
+            (leak["test"].partition("::")[2], leak["owner"], leak["kind"], leak["outcome"])
+            for leak in self.data["leaks"]
+        ]
+
+    @property
+    def text(self) -> str:
+        return self.result.stdout.str()
+
+
+Runner = Callable[..., Run]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester) -> Runner:
+    def go(source: str, *options: str, ini: str = "", conftest: str = "") -> Run:
+        pytester.makeini(INI + ini)
+        pytester.makepyfile(test_it=HEAD + source)
+        if conftest:
+            pytester.makeconftest(conftest)
+        path = pytester.path / "report.json"
+        result = pytester.runpytest_subprocess(f"--mockstream-report={path}", *options)
+        return Run(result, json.loads(path.read_text()) if path.exists() else {})
+
+    return go
+
+
+# The verdict and the outcome.
+
+
+def test_leaking_task_and_thread_fail_their_tests(run: Runner) -> None:
+    made = run("""
+async def test_task(): leak_task()
+def test_thread(): leak_thread()
+async def test_clean(): await leak_task(0)
+""")
+
+    made.result.assert_outcomes(passed=3, errors=2)
+    assert made.leaks == [("test_task", "test", "task", "error"), ("test_thread", "test", "thread", "error")]
+    assert made.data["version"] == 1
+    assert made.data["armed"] == {"tasks": True, "threads": True, "streams": True}
+    made.result.stdout.fnmatch_lines(
+        [
+            "leak check: error, grace 0.2 s (armed: tasks, threads, streams)",
+            "LeakError: test_task left 1 thing running (tasks 0 -> 1, threads * -> *), still there after 0.20 s:",
+            "  task 'Task-*'",
+            "    created at test_it.py:5 in leak_task",
+            "    It is sleeping. Cancel it and await it when its work is over.",
+            "*= leaks =*",
+            "test_it.py:5 in leak_task: 1 task in 1 test",
+        ]
+    )
+
+
+def test_skip_and_xfail_stay_and_the_leak_is_an_error(run: Runner) -> None:
+    made = run("""
+async def test_skip():
+    leak_task()
+    pytest.skip("x")
+@pytest.mark.xfail
+async def test_xfail():
+    leak_task()
+    assert False
+@pytest.mark.xfail(strict=True)
+async def test_strict():
+    leak_task()
+""")
+
+    made.result.assert_outcomes(skipped=1, xfailed=1, failed=1, errors=3)
+    assert [test for test, *_ in made.leaks] == ["test_skip", "test_xfail", "test_strict"]
+
+
+def test_failure_of_its_own_stays_and_the_leak_is_added(run: Runner) -> None:
+    made = run("""
+async def test():
+    leak_task()
+    assert 1 == 2
+""")
+
+    made.result.assert_outcomes(failed=1)
+    made.result.stdout.fnmatch_lines(["E       assert 1 == 2", "*leaks at teardown*", "LeakError: test left 1 thing*"])
+
+
+@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "pytest.exit('enough')"])
+def test_interrupt_wins(run: Runner, end: str) -> None:
+    made = run(f"""
+async def test():
+    leak_task()
+    leak_thread()
+    {end}
+""")
+
+    assert made.result.ret == pytest.ExitCode.INTERRUPTED
+    assert not made.data.get("leaks")
+    assert "LeakError" not in made.text
+
+
+def test_maxfail_gives_no_false_alarm(run: Runner) -> None:
+    made = run(
+        """
+@pytest.fixture(scope="session")
+def server():
+    over = leak_thread()
+    yield
+    over.set()
+def test_fails(server): assert False
+def test_never_run(server): pass
+""",
+        "--maxfail=1",
+    )
+
+    made.result.assert_outcomes(failed=1)
+    assert made.leaks == []
+
+
+def test_leak_in_raising_setup_is_reported(run: Runner) -> None:
+    made = run("""
+@pytest.fixture
+def broken():
+    leak_thread()
+    raise ValueError
+def test(broken): pass
+""")
+
+    assert made.leaks == [("test", "fixture:broken:function", "thread", "error")]
+
+
+def test_one_parameter_leaks_and_the_other_is_clean(run: Runner) -> None:
+    made = run("""
+@pytest.mark.parametrize("leaks", [True, False])
+async def test(leaks):
+    if leaks: leak_task()
+""")
+
+    assert made.leaks == [("test[True]", "test", "task", "error")]
+
+
+def test_warn_mode_warns(run: Runner) -> None:
+    made = run("async def test(): leak_task()", "--mockstream-leaks=warn", "-W", "error")
+
+    made.result.assert_outcomes(passed=1)
+    assert made.leaks == [("test", "test", "task", "warn")]
+
+
+def test_off_mode_is_off(run: Runner) -> None:
+    made = run("async def test(): leak_task()", "--mockstream-leaks=off")
+
+    made.result.assert_outcomes(passed=1)
+    assert "leak check" not in made.text
+
+
+def test_grace_is_an_option(run: Runner) -> None:
+    source = "def test(): leak_thread(0.4)"
+
+    assert run(source, "--mockstream-grace=10").leaks == []
+    assert len(run(source, "--mockstream-grace=1ms").leaks) == 1
+
+
+# Owners.
+
+
+def test_fixtures_own_what_they_start(run: Runner) -> None:
+    made = run("""
+@pytest.fixture
+async def tidy():
+    task = leak_task()
+    yield
+    task.cancel()
+@pytest.fixture
+async def untidy():
+    leak_task()
+    yield
+@pytest.fixture(scope="module")
+def wide_untidy():
+    leak_thread()
+    yield
+@pytest.fixture(scope="session")
+def wide_tidy():
+    over = leak_thread()
+    yield
+    over.set()
+async def test_tidy(tidy): pass
+async def test_untidy(untidy): pass
+def test_wide(wide_untidy, wide_tidy): pass
+def test_late(request): request.getfixturevalue("wide_tidy")
+def test_last(wide_untidy): pass
+""")
+
+    assert made.leaks == [
+        ("test_untidy", "fixture:untidy:function", "task", "error"),
+        ("test_last", "fixture:wide_untidy:module", "thread", "error"),
+    ]
+
+
+def test_fixture_may_close_what_the_test_opened(run: Runner) -> None:
+    made = run("""
+@pytest.fixture
+async def client():
+    yield
+    for task in KEPT: task.cancel()
+async def test(client): leak_task()
+""")
+
+    assert made.leaks == []
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_wider_loops_are_pumped_and_judged(run: Runner, scope: str) -> None:
+    made = run(f"""
+pytestmark = pytest.mark.asyncio(loop_scope={scope!r})
+async def test_leak(): leak_task()
+async def test_cancelled(): leak_task().cancel()
+async def test_short(): leak_task(0.005)
+async def test_clean(): pass
+""")
+
+    assert made.leaks == [("test_leak", "test", "task", "error")]
+
+
+def test_task_of_a_module_fixture_is_judged_when_its_loop_closes(run: Runner) -> None:
+    made = run("""
+import pytest_asyncio
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def background():
+    leak_task()
+    yield
+@pytest.mark.asyncio(loop_scope="module")
+async def test_first(background): pass
+@pytest.mark.asyncio(loop_scope="module")
+async def test_second(background): pass
+""")
+
+    assert made.leaks == [("test_second", "fixture:background:module", "task", "error")]
+
+
+def test_session_server_may_start_handlers_in_the_middle_of_a_test(run: Runner) -> None:
+    made = run("""
+@pytest.fixture(scope="session")
+def loop():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    async def tick():
+        while True:
+            asyncio.ensure_future(asyncio.sleep(1))
+            await asyncio.sleep(0.005)
+    asyncio.run_coroutine_threadsafe(tick(), loop)
+    yield loop
+    async def stop():
+        for task in asyncio.all_tasks() - {asyncio.current_task()}: task.cancel()
+    asyncio.run_coroutine_threadsafe(stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+def test_innocent(loop): time.sleep(0.05)
+def test_guilty(loop):
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(3600), loop)
+    time.sleep(0.01)
+def test_innocent_again(loop): time.sleep(0.05)
+""")
+
+    assert made.leaks == [("test_guilty", "test", "task", "error")]
+
+
+def test_thread_of_an_import_belongs_to_the_import(run: Runner, pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(lazy="import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n")
+
+    made = run("def test():\n    import lazy\ndef test_next(): pass\n")
+
+    made.result.assert_outcomes(passed=2)
+    assert made.leaks == [("test", "import", "thread", "allowed")]
+    made.result.stdout.fnmatch_lines(["*by an import: it lives as long as the process*"])
+
+
+def test_thread_of_another_plugins_setup_belongs_to_the_setup(run: Runner) -> None:
+    made = run(
+        "def test(): pass",
+        conftest="""
+import threading
+def pytest_runtest_setup(item):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+""",
+    )
+
+    assert made.leaks == [("test", "setup", "thread", "error")]
+
+
+def test_task_of_a_finaliser_is_not_the_bystanders(run: Runner) -> None:
+    made = run("""
+class Client:
+    def __del__(self):
+        asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+def test_makes(): KEPT.append(Client())
+async def test_bystander(): KEPT.clear()
+""")
+
+    assert made.leaks == []
+
+
+def test_unittest_cases_are_checked(run: Runner) -> None:
+    made = run("""
+class Test(unittest.IsolatedAsyncioTestCase):
+    async def test_leak(self): leak_task()
+    async def test_clean(self): await leak_task(0)
+class Plain(unittest.TestCase):
+    def test_thread(self): leak_thread()
+""")
+
+    assert made.leaks == [
+        ("Test::test_leak", "test", "task", "error"),
+        ("Plain::test_thread", "test", "thread", "error"),
+    ]
+
+
+def test_stubborn_task_does_not_stop_the_run(run: Runner) -> None:
+    made = run("""
+async def stubborn():
+    while True:
+        try: await asyncio.sleep(3600)
+        except asyncio.CancelledError: pass
+async def test_stubborn():
+    KEPT.append(asyncio.ensure_future(stubborn()))
+    await asyncio.sleep(0)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_on_a_wider_loop():
+    KEPT.append(asyncio.ensure_future(stubborn()))
+    await asyncio.sleep(0)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_next(): pass
+""")
+
+    assert [test for test, *_ in made.leaks] == ["test_stubborn", "test_on_a_wider_loop"]
+    assert {leak["diagnosis"] for leak in made.data["leaks"]} == {"It swallowed its cancellation."}
+
+
+def test_patched_clocks_do_not_change_the_grace(run: Runner) -> None:
+    made = run("""
+def boom(*args): raise RuntimeError
+async def test(monkeypatch):
+    leak_task(0.005)
+    await asyncio.sleep(0)
+    monkeypatch.setattr(asyncio, "sleep", boom)
+    monkeypatch.setattr(time, "sleep", boom)
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    threading.Timer(0.01, int).start()
+""")
+
+    assert made.leaks == []
+
+
+def test_forked_child_takes_no_part(run: Runner) -> None:
+    made = run("""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test():
+    child = os.fork()
+    if child == 0:
+        leak_thread()
+        os._exit(0)
+    os.waitpid(child, 0)
+""")
+
+    assert made.leaks == []
+
+
+# Streams.
+
+
+def test_open_stream_is_a_leak(run: Runner) -> None:
+    made = run("""
+def test_leak(mock_stream_client):
+    KEPT.append(mock_stream_client.complete_stream("hi"))
+    next(KEPT[0])
+def test_closed(mock_stream_client):
+    with mock_stream_client.complete_stream("hi") as stream: next(stream)
+def test_read(mock_stream_client):
+    KEPT.append(mock_stream_client.complete_stream("hi"))
+    KEPT[-1].read()
+""")
+
+    assert made.leaks == [("test_leak", "test", "stream", "error")]
+    made.result.stdout.fnmatch_lines(
+        ["    opened at test_it.py:* in test_leak", "    Its consumer read 1 of * chunks*"]
+    )
+
+
+# Markers, ini keys and hooks.
+
+
+def test_markers_tune_one_test(run: Runner) -> None:
+    made = run("""
+@pytest.mark.assert_no_leaks(ignore=["heart.*"])
+async def test_ignored():
+    leak_task().set_name("heartbeat")
+@pytest.mark.assert_no_leaks(grace="10s")
+def test_grace(): leak_thread(0.4)
+@pytest.mark.assert_no_leaks(kinds=["task"])
+def test_kinds(): leak_thread()
+@pytest.mark.allow_leaks(reason="not ours")
+async def test_allowed(): leak_task()
+@pytest.mark.expect_leak(kind="task", match="leak_task")
+async def test_expected(): leak_task()
+""")
+
+    made.result.assert_outcomes(passed=5)
+    assert made.leaks == [("test_allowed", "test", "task", "allowed"), ("test_expected", "test", "task", "expected")]
+    assert made.data["stale"] == []
+
+
+def test_stale_markers_are_reported(run: Runner) -> None:
+    made = run("""
+@pytest.mark.allow_leaks(reason="not ours")
+def test_allowed(): pass
+@pytest.mark.expect_leak(kind="task")
+def test_expected(): pass
+""")
+
+    made.result.assert_outcomes(passed=2, errors=1)
+    assert made.data["stale"] == ["test_it.py::test_allowed", "test_it.py::test_expected"]
+    made.result.stdout.fnmatch_lines(["*test_expected was expected to leak a task, and did not."])
+
+
+def test_unexpected_leak_beside_an_expected_one_fails(run: Runner) -> None:
+    made = run("""
+@pytest.mark.expect_leak(kind="task")
+async def test():
+    leak_task()
+    leak_thread()
+""")
+
+    assert {outcome for *_, outcome in made.leaks} == {"expected", "error"}
+    made.result.assert_outcomes(passed=1, errors=1)
+
+
+def test_ini_ignores_by_any_function_in_the_stack(run: Runner) -> None:
+    made = run("async def test(): leak_task()", ini="mockstream_leak_ignore =\n    leak_task\n")
+
+    assert made.leaks == []
+
+
+def test_ini_switches_kinds_on(run: Runner) -> None:
+    made = run(
+        "async def test(): asyncio.get_running_loop().call_later(3600, int)", ini="mockstream_leak_kinds = timer\n"
+    )
+
+    assert made.leaks == [("test", "test", "timer", "error")]
+
+
+def test_hooks_ignore_and_take_note(run: Runner) -> None:
+    made = run(
+        "async def test_ignored(): leak_task().set_name('mine')\nasync def test_found(): leak_task()",
+        conftest="""
+def pytest_mockstream_ignore_leak(leak, item): return leak.name == "mine" or None
+def pytest_mockstream_leaks_found(report, item): print("FOUND", item.name, len(report.leaks))
+""",
+    )
+
+    assert made.leaks == [("test_found", "test", "task", "error")]
+    assert "FOUND test_found 1" in made.text
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"),
+    [
+        ("assert_no_leaks(gracie=1)", "unknown keyword 'gracie': give some of grace, ignore, kinds"),
+        ("assert_no_leaks(1)", "takes keywords only, got 1: give some of grace, ignore, kinds"),
+        ("assert_no_leaks(grace='soon')", "grace='soon' is not a duration"),
+        ("assert_no_leaks(ignore=['('])", "ignore: '(' is not a regular expression"),
+        ("assert_no_leaks(kinds=['cat'])", "kinds: 'cat' is not known: give some of task, thread, stream"),
+        ("allow_leaks()", "reason=None: give a text that says why"),
+        ("allow_leaks(reason=' ')", "reason=' ': give a text that says why"),
+        ("expect_leak(kind='cat')", "kind='cat' is not known: give one of task, thread, stream"),
+        ("expect_leak(match='(')", "match='(' is not a regular expression"),
+        ("allow_leaks(reason='x')\n@pytest.mark.expect_leak()", "allow_leaks and expect_leak contradict each other"),
+    ],
+)
+def test_bad_marker_is_a_usage_error(run: Runner, marker: str, said: str) -> None:
+    made = run(f"@pytest.mark.{marker}\ndef test(): pass")
+
+    assert made.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in made.result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("ini", "said"),
+    [
+        ("mockstream_leak_ignore = (", "mockstream_leak_ignore: '(' is not a regular expression"),
+        ("mockstream_leak_kinds = cat", "mockstream_leak_kinds: 'cat' is not known"),
+    ],
+)
+def test_bad_ini_is_a_usage_error(run: Runner, ini: str, said: str) -> None:
+    made = run("def test(): pass", ini=ini)
+
+    assert made.result.ret == pytest.ExitCode.USAGE_ERROR
+    assert said in made.result.stderr.str()
+
+
+# Beside other plugins.
+
+
+def test_workers_of_xdist_report_to_the_controller(run: Runner) -> None:
+    made = run("async def test_a(): leak_task()\ndef test_b(): leak_thread()\ndef test_c(): pass", "-n", "2")
+
+    made.result.assert_outcomes(passed=3, errors=2)
+    assert sorted(test for test, *_ in made.leaks) == ["test_a", "test_b"]
+    made.result.stdout.fnmatch_lines(["*= leaks =*"])
+
+
+def test_rerun_does_not_mask_a_leak(run: Runner) -> None:
+    made = run("async def test():\n    if not KEPT: leak_task()\n", "--reruns", "1")
+
+    assert made.leaks == [("test", "test", "task", "error")]
+    assert "1 rerun" in made.text
+
+
+def test_timeout_of_a_thread_is_no_leak(run: Runner) -> None:
+    made = run("def test(): pass", "--timeout=30", "--timeout-method=thread")
+
+    assert made.leaks == []
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_anyio_plugin(run: Runner, backend: str) -> None:
+    made = run(
+        f"""
+import anyio
+pytestmark = pytest.mark.anyio
+@pytest.fixture(scope="session")
+def anyio_backend(): return {backend!r}
+@pytest.fixture(scope="session")
+async def ticker(anyio_backend):
+    yield
+async def test_clean(ticker): await anyio.to_thread.run_sync(int)
+async def test_thread(ticker):
+    with anyio.move_on_after(0.01):
+        await anyio.to_thread.run_sync(time.sleep, 2, abandon_on_cancel=True)
+async def test_task(ticker, anyio_backend):
+    if anyio_backend == "asyncio": leak_task()
+""",
+        "-o",
+        "asyncio_mode=strict",
+    )
+
+    expected = [("test_thread", "test", "thread", "error"), ("test_task", "test", "task", "error")]
+    assert made.leaks == (expected if backend == "asyncio" else expected[:1])
+
+
+def test_uvloop(run: Runner) -> None:
+    made = run("""
+uvloop = pytest.importorskip("uvloop")
+async def main(leaks):
+    await asyncio.to_thread(int)
+    if leaks: leak_task()
+def test_leak(): uvloop.run(main(True))
+def test_clean(): uvloop.run(main(False))
+def test_busy():
+    over = threading.Event()
+    async def main(): asyncio.get_running_loop().run_in_executor(None, over.wait)
+    threading.Timer(1, over.set).start()
+    uvloop.run(main())
+""")
+
+    assert [(test, kind) for test, _, kind, _ in made.leaks if kind == "task"] == [("test_leak", "task")]
+    assert "test_busy" in {test for test, *_ in made.leaks}
+
+
+def test_virtual_time_gets_its_grace_in_virtual_time(run: Runner) -> None:
+    made = run(
+        """
+import looptime
+async def main(): leak_task(5)
+async def hang(): leak_task(500)
+def loop():
+    return looptime.new_event_loop(start=0)
+def test_short():
+    with asyncio.Runner(loop_factory=loop) as runner: runner.run(main())
+def test_leak():
+    with asyncio.Runner(loop_factory=loop) as runner: runner.run(hang())
+""",
+        "--mockstream-grace=60",
+    )
+
+    assert [test for test, *_ in made.leaks] == ["test_leak"]
+
+
+def test_run_within_a_run_leaves_the_outer_one_alone(run: Runner) -> None:
+    made = run("""
+pytest_plugins = ["pytester"]
+def test_inner(pytester):
+    pytester.makepyfile('''
+import asyncio
+async def main(): asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+def test_leak(): asyncio.run(main())
+''')
+    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:looptime")
+    result.assert_outcomes(passed=1, errors=1)
+async def test_outer(): leak_task()
+""")
+
+    assert made.leaks == [("test_outer", "test", "task", "error")]
+
+
+def test_debugger_only_warns(run: Runner) -> None:
+    made = run("async def test(): leak_task()", "--pdb")
+
+    made.result.assert_outcomes(passed=1)
+    assert made.leaks == [("test", "test", "task", "warn")]
+
+
+def test_doctests_and_other_items_are_no_trouble(run: Runner) -> None:
+    made = run('def f():\n    """\n    >>> 1 + 1\n    2\n    """\n', "--doctest-modules")
+
+    made.result.assert_outcomes(passed=1)
+    assert made.leaks == []
