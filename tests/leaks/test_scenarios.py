@@ -34,7 +34,7 @@ EVERY_KIND = TASKS_THREADS_STREAMS | {
     "socket",
     "timer",
 }
-INTERRUPTED, FAILED, PASSED = 2, 1, 0
+INTERRUPTED, FAILED, PASSED, HUNG = 2, 1, 0, -1
 
 
 @dataclass(frozen=True)
@@ -290,13 +290,11 @@ def _play(run: Run, pytester: pytest.Pytester) -> Result:
     shutil.copytree(HERE, pytester.path / "scenarios", ignore=shutil.ignore_patterns("__pycache__"))
     pytester.makefile(".ini", pytest=run.setup.ini())
     report, outcomes = pytester.path / "report.json", pytester.path / "outcomes.json"
-    ran = pytester.runpytest_subprocess(
-        *run.setup.arguments(),
-        f"--mockstream-report={report}",
-        f"--outcomes={outcomes}",
-        *run.targets(),
-        timeout=120,
-    )
+    arguments = [*run.setup.arguments(), f"--mockstream-report={report}", f"--outcomes={outcomes}", *run.targets()]
+    try:
+        ran = pytester.runpytest_subprocess(*arguments, timeout=60)
+    except pytester.TimeoutExpired as error:
+        return Result(f"{error}\n{(pytester.path / 'stdout').read_text(encoding='utf-8')}", HUNG)
     result = Result(f"{ran.stdout}\n{ran.stderr}", ran.ret)
     if outcomes.exists():
         vars(result).update(json.loads(outcomes.read_text(encoding="utf-8")))

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from .verdict import clean, leaks
-from .work import KEPT, forever, until_the_end
+from .work import AFTERWARDS, KEPT, forever, until_the_end
 
 on_session_loop = pytest.mark.asyncio(loop_scope="session")
 on_module_loop = pytest.mark.asyncio(loop_scope="module")
@@ -353,7 +353,9 @@ async def test_shared_client_stays_connected(echo_client: EchoClient) -> None:
 
 @pytest.fixture(scope="session")
 def forgetful_server() -> Server:
-    return Server()
+    server = Server()
+    AFTERWARDS.callback(server.stop)
+    return server
 
 
 @leaks(28, kinds="thread", owner="fixture:forgetful_server:session", outcomes=("passed",))

@@ -112,6 +112,7 @@ async def test_task_ends_by_flag_and_swallows_cancellation_before() -> None:
                 continue
 
     task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
     await stop_once(task)
     over.set()
     await task
