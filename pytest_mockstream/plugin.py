@@ -25,7 +25,14 @@ _FAILURE = pytest.StashKey[BaseException]()
 _MARKERS = (
     "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
     " fake LLM streams; they win over the command line and the ini file.",
+    "assert_no_leaks(grace, ignore, kinds): tune the leak check for this test: how long to wait, what to leave out (by"
+    " name, creating function or any function in the stack), which kinds to look for.",
+    "allow_leaks(reason): what this test leaves running does not fail it.",
+    "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"
+    " matches this regular expression; it fails otherwise.",
 )
+_LEAK_IGNORE = "what the leak check leaves out: names of tasks or threads, or functions in their stacks; regexes too"
+_LEAK_KINDS = "which kinds of leaks to look for besides tasks, threads and streams"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -38,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default = "" if setting.default is None else f" (default: {setting.default})"
         group.addoption(setting.flag, metavar=setting.metavar, default=None, help=setting.help + default)
         parser.addini(setting.ini, setting.help + default, type="string", default=None)
+    parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
+    parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,6 +61,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
+    levels = config.stash[_LEVELS]
+    settings = resolve(levels)
+    if settings.leaks != "off":
+        from ._leak_setup import register  # it brings asyncio, which runs without the check need not load
+
+        register(config, settings)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
