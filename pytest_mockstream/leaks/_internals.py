@@ -134,7 +134,12 @@ def give_owners_to_anyio(get: Callable[[], Any], put: Callable[[Any], object]) -
 
     Its context is that of the first job, for ever; so each job sets it anew.
     """
-    module = sys.modules.get("anyio._backends._asyncio")
+    for name in ("anyio._backends._asyncio", "anyio._backends._trio"):
+        if (module := sys.modules.get(name)) is not None:
+            _give_owners(module, get, put)
+
+
+def _give_owners(module: ModuleType, get: Callable[[], Any], put: Callable[[Any], object]) -> None:
     runner: Any = getattr(module, "TestRunner", None)
     call = getattr(runner, "_call_in_runner_task", None)
     if call is None or getattr(call, "_gives_owner", False):

@@ -8,30 +8,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import _internals
 from ._births import BIRTHS, Birth, TaskBirth, birth_of
 from ._contain import end_tasks
-from ._owner import IMPORT, OWNER
+from ._owner import IMPORT, OWNER, Owner
 from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for, is_idle_worker
 from ._scope import Scope, live_threads
 from ._settle import Deadline, Task, settle_tasks, settle_threads, watch
 from ._suspects import raw_thread_leak, seen, task_leak, thread_leak
 
+Blame: TypeAlias = Callable[[Owner | None, int], str | None]
 _AFTER_COLLECTION = 0.02
 SWALLOWED = "It swallowed its cancellation."
 SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
 
 
-def task_suspects(scope: Scope, births: Iterable[TaskBirth]) -> list[tuple[TaskBirth, Task, str]]:
+def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> list[tuple[TaskBirth, Task, str]]:
     """Return the births that the scope would be blamed for, with their tasks and the label of the owner."""
     found = []
     for birth in births:
-        task, label = birth(), scope.blame(birth.owner, birth.serial)
+        task, label = birth(), blame(birth.owner, birth.serial)
         if task is None or label is None or birth.reported or exception_for(TASK_RULES, birth) is not None:
             continue
         if not scope.ignored(task_leak(birth, task, label)):
@@ -56,16 +57,21 @@ def convict_tasks(scope: Scope, suspects: list[tuple[TaskBirth, Task, str]]) -> 
             BIRTHS.tasks.pop(birth.serial, None)
 
 
-def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline) -> None:
+def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, blame: Blame | None = None) -> None:
     """Wait for the tasks of a scope, and convict those that do not end."""
-    if suspects := task_suspects(scope, births):
+    if suspects := task_suspects(scope, births, blame or scope.blame):
         settle_tasks([task for _, task, _ in suspects], deadline)
         convict_tasks(scope, suspects)
 
 
 def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int, deadline: Deadline) -> None:
     """Judge what a loop that is about to be closed still has to do."""
-    judge_tasks(scope, [birth for birth in BIRTHS.pending_since(since) if _loop_of(birth) is loop], deadline)
+    judge_tasks(
+        scope,
+        [birth for birth in BIRTHS.pending_since(since) if _loop_of(birth) is loop],
+        deadline,
+        scope.blame_at_close,
+    )
     pool = _internals.default_pool(loop)
     if pool is None or not _busy(pool):
         return

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from . import _internals
 from ._births import BIRTHS
-from ._owner import CHECK, IMPORT, Owner
+from ._owner import Owner
 from ._values import Counts, Leak, LeakReport
 
 
@@ -54,18 +54,22 @@ class Scope:
 
     def blame(self, owner: Owner | None, serial: int = 0) -> str | None:
         """Return the label of who is to blame for something that was born in this scope's time; None: not this one."""
-        if owner is None:
+        root = None if owner is None else owner.root
+        if self.ending is not None:
+            return self.ending.label if root is self.ending else None
+        if owner is None or root is None:
             return self.owner.label
-        root = owner.root
         if root is self.owner:
             # A context that was copied during the setup may be used by the test itself.
             return self.owner.label if owner.label == "setup" and serial > self.called_at else owner.label
-        if root is IMPORT or root is CHECK:
-            return None
-        if root is self.ending:
-            return owner.label
         # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.
         return self.owner.label if root.over and not root.leaked and root.label == self.owner.label else None
+
+    def blame_at_close(self, owner: Owner | None, serial: int) -> str | None:
+        """Do as ``blame``, for a loop that is closed now: what a fixture left on it cannot end after the fixture."""
+        if owner is not None and owner.root.label.startswith("fixture:") and owner.root.over and not owner.root.leaked:
+            return owner.root.label
+        return self.blame(owner, serial)
 
     def count(self) -> None:
         """Note how many tasks and threads there are, and how many of them there were before."""

@@ -107,7 +107,8 @@ class LeakWatch:
         deadline = Deadline(scope.grace)
         judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
         judge_threads(scope, deadline)
-        scope.mark, scope.started = mark, started
+        owner.leaked = bool(scope.leaks)
+        scope.mark, scope.started, scope.ending = mark, started, None
 
     def _closing(self, close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
         def wrapper(runner: asyncio.Runner) -> None:
