@@ -41,9 +41,31 @@ def loop_thread() -> Iterator[LoopThread]:
     thread.stop()
 
 
-@leaks(23, kinds="task", at="loop_thread.submit")
+@leaks(23, kinds="task")
 def test_coroutine_on_a_shared_loop_is_left(loop_thread: LoopThread) -> None:
+    started = threading.Event()
+
+    async def start() -> None:
+        started.set()
+        await forever()
+
+    KEPT.append(loop_thread.submit(start()))
+    started.wait()
+
+
+@clean(23)
+def test_coroutine_of_the_test_before_is_not_blamed_on_this(loop_thread: LoopThread) -> None:
+    loop_thread.submit(asyncio.sleep(0)).result()
+
+
+@leaks(23, kinds="task")
+def test_coroutine_on_a_shared_loop_is_left_before_it_starts(loop_thread: LoopThread) -> None:
     KEPT.append(loop_thread.submit(forever()))
+
+
+@clean(23)
+def test_late_coroutine_of_the_test_before_is_not_blamed_on_this(loop_thread: LoopThread) -> None:
+    loop_thread.submit(asyncio.sleep(0)).result()
 
 
 @clean(23)
@@ -294,7 +316,7 @@ async def test_shared_pool_grows(pool: ThreadPoolExecutor) -> None:
     await asyncio.gather(*jobs)
 
 
-@leaks(85, kinds="thread", at="loop.run_in_executor")
+@leaks(85, kinds="thread", at="ThreadPoolExecutor(max_workers=1)")
 @pytest.mark.asyncio
 async def test_pool_of_the_test_is_kept() -> None:
     loop = asyncio.get_running_loop()
@@ -358,7 +380,7 @@ def forgetful_server() -> Server:
     return server
 
 
-@leaks(28, kinds="thread", owner="fixture:forgetful_server:session", outcomes=("passed",))
+@leaks(28, kinds="thread thread", owner="fixture:forgetful_server:session", outcomes=("passed",))
 def test_shared_server_is_forgotten_by_its_fixture(forgetful_server: Server) -> None:
     KEPT.append(forgetful_server)
 

@@ -30,16 +30,14 @@ def test_loop_in_a_thread_is_left() -> None:
     async def main() -> None:
         await leave()
         ready.set()
-        await forever()
 
-    def run() -> None:
-        loop = asyncio.new_event_loop()
-        running = loop.create_task(main(), name="main")
-        AFTERWARDS.callback(lambda: loop.call_soon_threadsafe(running.cancel))
-        loop.run_until_complete(asyncio.wait([running]))
-        loop.close()
-
-    threading.Thread(target=run, daemon=True).start()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    AFTERWARDS.callback(loop.close)
+    AFTERWARDS.callback(thread.join)
+    AFTERWARDS.callback(lambda: loop.call_soon_threadsafe(loop.stop))
+    thread.start()
+    KEPT.append(asyncio.run_coroutine_threadsafe(main(), loop))
     ready.wait()
 
 

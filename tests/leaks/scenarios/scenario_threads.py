@@ -257,7 +257,7 @@ def test_thread_is_left_after_an_import_that_started_one() -> None:
     start()
 
 
-@leaks(70, kinds="thread", at="thread.start()", says="mockstream_leak_ignore")
+@leaks(70, kinds="thread", at="thread.start()", says=r"ignore=\['shared'\]")
 def test_singleton_starts_its_thread_when_first_used() -> None:
     shared()
 
