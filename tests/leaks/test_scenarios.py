@@ -192,7 +192,7 @@ class Result:
     text: str
     exit_code: int
     leaks: list[dict[str, Any]] = field(default_factory=list)
-    stale: list[Any] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     outcomes: dict[str, list[str]] = field(default_factory=dict)
     warnings: dict[str, list[str]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
@@ -250,7 +250,7 @@ class Scenario:
             "outcomes": result.outcomes.get(self.node, []),
             "says": verdict.says if re.search(verdict.says, result.texts.get(self.node, ""), re.DOTALL) else "",
             "warns": verdict.warns if verdict.warns in result.warnings.get(self.node, []) else "",
-            "stale": self.node in json.dumps(result.stale),
+            "stale": self.node in result.stale,
         }
 
     def shown(self, result: Result) -> str:

@@ -12,7 +12,7 @@ from multiprocessing.shared_memory import SharedMemory
 
 import pytest
 
-from .singleton import shared
+from .singleton import Flusher, shared
 from .verdict import clean, leaks
 from .work import AFTERWARDS, END, KEPT, until_the_end
 
@@ -145,8 +145,20 @@ def test_timer_is_cancelled() -> None:
     timer.cancel()
 
 
+def say_and_stay(running: threading.Event) -> None:
+    running.set()
+    until_the_end()
+
+
 @leaks(53, kinds="thread", at=None)
 def test_thread_without_an_object_is_left() -> None:
+    running = threading.Event()
+    _thread.start_new_thread(say_and_stay, (running,))
+    running.wait()
+
+
+@leaks(53, kinds="thread", at=None)
+def test_thread_without_an_object_is_left_before_it_runs() -> None:
     _thread.start_new_thread(until_the_end, ())
 
 
@@ -257,14 +269,16 @@ def test_thread_is_left_after_an_import_that_started_one() -> None:
     start()
 
 
-@leaks(70, kinds="thread", at="thread.start()", says=r"ignore=\['shared'\]")
+@leaks(70, kinds="thread", at="self._thread.start()", says=r"ignore=\['shared'\]")
 def test_singleton_starts_its_thread_when_first_used() -> None:
     shared()
 
 
 @clean(70)
-def test_singleton_was_used_before() -> None:
-    shared()
+def test_singleton_is_stopped_by_its_user() -> None:
+    flusher = Flusher()
+    flusher.start()
+    flusher.stop()
 
 
 @leaks(88, kinds="thread", at="listener.start()")
