@@ -46,7 +46,7 @@ PROJECTS = {
         "httpcore==1.0.9",
         extras="[asyncio,http2,socks,trio]",
         needs=("pytest-httpbin", "pytest-trio"),
-        args=("tests", "--ignore=tests/benchmark"),
+        args=("tests", "--ignore=tests/benchmark", "-o", "asyncio_default_fixture_loop_scope=function"),
     ),
 }
 
@@ -76,7 +76,7 @@ class Workshop:
         return self._run(*command, cwd=source, check=False).stdout
 
     def _pip(self, *args: str) -> None:
-        self._run(self._python, "-m", "pip", "--quiet", "--disable-pip-version-check", *args)
+        self._run(self._python, "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check", *args)
 
     def _run(self, *command: Any, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=cwd, check=check, stdout=subprocess.PIPE, encoding="utf-8", errors="replace")

@@ -101,6 +101,7 @@ PARALLEL = Setup("parallel", ("--parallel-threads=2",), without=_with("run-paral
 EVERY = Setup("every-kind", kinds=EVERY_KIND)
 DOCTEST = Setup("doctest", ("--doctest-modules",))
 BARE = Setup("bare-items", ("-p", "scenarios.bare_items"))
+REFUSING = Setup("refusing-hook", ("-p", "scenarios.refusing_setup"))
 HOOKED = Setup("setup-hook", ("-p", "scenarios.busy_setup"))
 NESTED = Setup("nested", ("-p", "pytester"))
 FIRST_FAILURE = Setup("maxfail", ("--maxfail=1",))
@@ -121,12 +122,14 @@ class Run:
         setup: how they are run.
         only: the tests that are run; empty for all.
         exit_code: that pytest ends with.
+        unmet: what keeps it from ending so, for now.
     """
 
     file: str
     setup: Setup
     only: tuple[str, ...] = ()
     exit_code: int = FAILED
+    unmet: str = ""
 
     @property
     def path(self) -> str:
@@ -149,7 +152,7 @@ RUNS = [
     *(Run("scenario_scopes", setup) for setup in [AUTO, STRICT, UVLOOP]),
     *(Run("scenario_threads", setup) for setup in [AUTO, XDIST]),
     *(Run("scenario_sync_loops", setup) for setup in [AUTO, EVERY]),
-    Run("scenario_optional", EVERY),
+    Run("scenario_optional", EVERY, unmet="optional kinds are seen where they are switched on"),
     Run("scenario_optional", AUTO, exit_code=PASSED),
     Run("scenario_unittest", AUTO),
     Run("scenario_subtests", AUTO),
@@ -157,6 +160,7 @@ RUNS = [
     Run("scenario_doctests", DOCTEST),
     Run("scenario_bare_items", BARE),
     Run("scenario_setup_hook", HOOKED),
+    Run("scenario_skips", REFUSING),
     Run("scenario_nested", NESTED),
     Run("scenario_reruns", RERUNS),
     Run("scenario_timeout", TIMEOUT),
@@ -282,14 +286,16 @@ def _scenarios(run: Run) -> Iterator[Scenario]:
             yield from (Scenario(run, test, verdict) for verdict in declared(function))
 
 
-def _parameters() -> Iterator[Any]:
-    for run in RUNS:
-        for scenario in _scenarios(run):
-            marks = [pytest.mark.xdist_group(run.name)]
-            if scenario.unmet:
-                marks.append(pytest.mark.xfail(strict=True, reason=scenario.unmet))
-            name = "-".join(filter(None, [scenario.test.replace("::", "."), scenario.verdict.case]))
-            yield pytest.param(scenario, id=f"{run.name}-{name}", marks=marks)
+def _parameter(value: Run | Scenario, run: Run, name: str) -> Any:
+    """Return a parameter whose tests go to one worker of xdist, so that one of them plays the run for all."""
+    marks = [pytest.mark.xdist_group(run.name)]
+    if value.unmet:
+        marks.append(pytest.mark.xfail(strict=True, reason=value.unmet))
+    return pytest.param(value, id=name, marks=marks)
+
+
+def _scenario_name(scenario: Scenario) -> str:
+    return "-".join(filter(None, [scenario.run.name, scenario.test.replace("::", "."), scenario.verdict.case]))
 
 
 Play = Callable[[Run], Result]
@@ -333,7 +339,7 @@ def _play(run: Run, pytester: pytest.Pytester) -> Result:
     return result
 
 
-@pytest.mark.parametrize("scenario", list(_parameters()))
+@pytest.mark.parametrize("scenario", [_parameter(s, run, _scenario_name(s)) for run in RUNS for s in _scenarios(run)])
 def test_scenario_gets_its_verdict(scenario: Scenario, play: Play) -> None:
     result = play(scenario.run)
 
@@ -351,7 +357,7 @@ def _made_at(leak: dict[str, Any], at: str | None) -> bool:
     return at in path.read_text(encoding="utf-8").splitlines()[int(line) - 1]
 
 
-@pytest.mark.parametrize("run", [pytest.param(run, id=run.name) for run in RUNS])
+@pytest.mark.parametrize("run", [_parameter(run, run, run.name) for run in RUNS])
 def test_run_ends_as_it_should_and_blames_nobody_else(run: Run, play: Play) -> None:
     result = play(run)
     scenarios = list(_scenarios(run))

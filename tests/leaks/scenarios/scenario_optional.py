@@ -14,13 +14,15 @@ import pytest_asyncio
 from .verdict import clean, leaks
 from .work import AFTERWARDS, KEPT, forever
 
+OPTIONAL = {"every-kind": "optional kinds are seen where they are switched on"}
+
 
 async def numbers() -> AsyncIterator[int]:
     for number in range(3):
         yield number
 
 
-@leaks(10, kinds="asyncgen")
+@leaks(10, kinds="asyncgen", unmet=OPTIONAL)
 @pytest.mark.asyncio
 async def test_generator_is_left_and_kept() -> None:
     generator = numbers()
@@ -53,7 +55,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-@leaks(41, kinds="process")
+@leaks(41, kinds="process", unmet=OPTIONAL)
 def test_child_process_is_left() -> None:
     process = subprocess.Popen(SLEEPER)  # the command is ours
     AFTERWARDS.callback(stop, process)
@@ -66,7 +68,7 @@ def test_child_process_is_ended() -> None:
     stop(process)
 
 
-@leaks(42, kinds="socket")
+@leaks(42, kinds="socket", unmet=OPTIONAL)
 def test_socket_is_left_open() -> None:
     AFTERWARDS.callback(socket.socket().close)
 
@@ -81,7 +83,7 @@ async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-@leaks(43, kinds="server")
+@leaks(43, kinds="server", unmet=OPTIONAL)
 @pytest.mark.asyncio
 async def test_server_is_left_open() -> None:
     KEPT.append(await asyncio.start_server(answer, "127.0.0.1", 0))
@@ -96,7 +98,7 @@ async def test_server_is_closed() -> None:
     await server.wait_closed()
 
 
-@leaks(44, kinds="timer")
+@leaks(44, kinds="timer", unmet=OPTIONAL)
 @pytest.mark.asyncio
 async def test_loop_timer_is_left() -> None:
     asyncio.get_running_loop().call_later(3600, int)
@@ -116,7 +118,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     right.close()
 
 
-@leaks(45, kinds="reader")
+@leaks(45, kinds="reader", unmet=OPTIONAL)
 @pytest.mark.asyncio
 async def test_reader_is_left(pair: tuple[socket.socket, socket.socket]) -> None:
     asyncio.get_running_loop().add_reader(pair[0], int)
@@ -133,7 +135,7 @@ async def fail() -> None:
     raise ZeroDivisionError
 
 
-@leaks(46, kinds="exception", reported="warn", outcomes=("passed",), at="create_task(fail())")
+@leaks(46, kinds="exception", reported="warn", outcomes=("passed",), at="create_task(fail())", unmet=OPTIONAL)
 @pytest.mark.asyncio
 async def test_exception_of_a_task_is_never_retrieved() -> None:
     task = asyncio.create_task(fail())
@@ -148,7 +150,7 @@ async def test_exception_of_a_task_is_retrieved() -> None:
     assert isinstance(task.exception(), ZeroDivisionError)
 
 
-@leaks(47, kinds="coroutine", reported="warn", outcomes=("passed",), at=None)
+@leaks(47, kinds="coroutine", reported="warn", outcomes=("passed",), at=None, unmet=OPTIONAL)
 @pytest.mark.asyncio
 async def test_coroutine_is_never_awaited() -> None:
     forever()  # type: ignore[unused-coroutine] # that it is, is the scenario
@@ -160,7 +162,7 @@ async def test_coroutine_is_closed() -> None:
     forever().close()
 
 
-@leaks(52, kinds="process")
+@leaks(52, kinds="process", unmet=OPTIONAL)
 def test_multiprocessing_process_is_left() -> None:
     process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(3600,), daemon=True)
     process.start()
@@ -221,7 +223,7 @@ async def test_shared_client_connects(echo_client: EchoClient) -> None:
     await echo_client.connect()
 
 
-@leaks(86, kinds="socket")
+@leaks(86, kinds="socket", unmet=OPTIONAL)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_socket_is_left_beside_a_shared_client(echo_client: EchoClient) -> None:
     KEPT.append(echo_client)
