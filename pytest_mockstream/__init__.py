@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         Wait,
     )
     from ._stream import MockStream
+    from .leaks import Leak, LeakReport, leak_check
 
 __all__ = [
     "CompletedToolCall",
@@ -58,7 +59,9 @@ __all__ = [
     "Gate",
     "HTTPError",
     "KeepAlive",
+    "Leak",
     "LeakError",
+    "LeakReport",
     "Malformed",
     "MalformedChunkError",
     "MockStream",
@@ -84,6 +87,7 @@ __all__ = [
     "UnusedScriptError",
     "Usage",
     "Wait",
+    "leak_check",
 ]
 
 _HOMES = {
@@ -120,6 +124,7 @@ _HOMES = {
         "Wait",
     ),
     "_stream": ("MockStream",),
+    "leaks": ("Leak", "LeakReport", "leak_check"),
 }
 
 

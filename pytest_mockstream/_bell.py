@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 
 
-def _resolve(future: asyncio.Future[bool], rung: bool) -> None:  # noqa: FBT001 - a loop's callback
+def _resolve(future: asyncio.Future[bool], rung: bool) -> None:
     if not future.done():
         future.set_result(rung)
 

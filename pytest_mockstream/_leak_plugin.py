@@ -12,6 +12,8 @@ own is touched.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +21,7 @@ import pytest
 
 from ._leak_markers import Plan, plan_for
 from ._leak_summary import LeakSummary
-from ._playbook import open_requests
-from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches
+from .leaks import DEFAULT_KINDS, OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees
 
 _LEAKS = pytest.StashKey[list[dict[str, Any]]]()
 _PLAN = pytest.StashKey[Plan]()
@@ -47,8 +48,14 @@ class LeakPlugin:
 
     # The session.
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         self._watch.start()
+        self._summary.armed = {**sees(self._watch), "streams": True}
+
+    def pytest_enter_pdb(self) -> None:
+        # Whoever looks around with a debugger is no leak, and its threads are none either.
+        self._interrupt()
 
     def pytest_sessionfinish(self) -> None:
         self._watch.stop()
@@ -128,11 +135,13 @@ class LeakPlugin:
         self._plan = plan = item.stash.get(_PLAN, self._default)
         self._armed = False
         self._text, self._found, self._stale = "", [], None
-        self._open_before = {id(request) for request in open_requests()}
+        self._open_before = {id(request) for request in _open_requests()}
         item.stash[_FAILED] = False
         owner = Owner("test")
         self._watch.open(Scope(owner, plan.grace, ignored=self._ignored))
         OWNER.set(Owner("setup", within=owner))
+        if optional := plan.kinds.difference(DEFAULT_KINDS):
+            self._watch.look_for(optional)
 
     def _interrupt(self) -> None:
         if self._watch.scope is not None:
@@ -162,7 +171,7 @@ class LeakPlugin:
                 remedy="Use `async with` or `with`, or close it in a `finally`.",
                 functions=frozenset({request.opened_at.function}),
             )
-            for request in open_requests()
+            for request in _open_requests()
             if id(request) not in self._open_before
         ]
 
@@ -174,9 +183,13 @@ class LeakPlugin:
     def _conclude(self, item: pytest.Item) -> None:
         scope = self._watch.scope
         self._watch.close()
+        plan = self._plan
         if scope is None or scope.interrupted:
             return
-        plan = self._plan
+        if scope.lasting:
+            self._found = [_as_dict(leak, item.nodeid, scope.report(""), "allowed") for leak in scope.lasting]
+        if not (scope.leaks or plan.allowed or plan.expected):
+            return
         report = scope.report(item.nodeid)
         if plan.allowed is not None or plan.expected is not None:
             fits = plan.expects if plan.expected is not None else bool
@@ -185,10 +198,12 @@ class LeakPlugin:
         if report:
             self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
             outcomes = [self._outcome(leak) for leak in report.leaks]
-            self._found = [
+            self._found += [
                 _as_dict(leak, item.nodeid, report, outcome)
                 for leak, outcome in zip(report.leaks, outcomes, strict=True)
             ]
+            if "warn" in outcomes:
+                self._warn(item, report)
             bad = tuple(leak for leak, outcome in zip(report.leaks, outcomes, strict=True) if outcome == "error")
             if bad:
                 shown = LeakReport(leaks=bad, counts=report.counts, grace=report.grace, title=item.name)
@@ -199,8 +214,15 @@ class LeakPlugin:
             wanted = f"LeakError: {item.name} was expected to leak{' a ' + what if what else ''}, and did not."
             self._text = "\n".join(part for part in (wanted, self._text) if part)
 
+    def _warn(self, item: pytest.Item, report: LeakReport) -> None:
+        # A filter that makes errors of warnings shall not make one of this: the user asked for a warning.
+        with contextlib.suppress(pytest.PytestWarning):
+            item.warn(pytest.PytestWarning(str(report)))
+
     def _outcome(self, leak: Leak) -> str:
         plan = self._plan
+        if leak.kind in _ONLY_WARN and not plan.expects(leak):
+            return "warn"
         if plan.expects(leak):
             return "expected"
         if plan.allowed is not None:
@@ -230,6 +252,13 @@ class LeakPlugin:
 
 
 _FAILED = pytest.StashKey[bool]()
+_ONLY_WARN = frozenset({"coroutine", "exception"})
+
+
+def _open_requests() -> list[Any]:
+    """Return the open streams of the process; where nobody has loaded what makes them, there are none."""
+    playbook = sys.modules.get("pytest_mockstream._playbook")
+    return [] if playbook is None else playbook.open_requests()
 
 
 def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:

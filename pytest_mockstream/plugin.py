@@ -99,11 +99,10 @@ def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
     return levels
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if call.when == "call" and call.excinfo is not None:
         item.stash[_FAILURE] = call.excinfo.value
-    return (yield)
 
 
 @pytest.hookimpl(trylast=True)
@@ -141,4 +140,4 @@ def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:
         verify(unused="allow" if failure is not None else settings.unused)
     except AssertionError as error:
         if error is not failure:
-            raise
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)

@@ -602,6 +602,18 @@ def test_two_readers_are_refused_and_the_first_goes_on() -> None:
     asyncio.run(main())
 
 
+def test_stream_closed_by_another_task_is_over_at_once() -> None:
+    async def main() -> None:
+        stream = MockStreamClient().complete_stream("hi")
+        reading = asyncio.ensure_future(anext(stream, END))
+        await asyncio.sleep(0)  # the read has begun and lets others run
+        stream.close()
+        assert await reading == END
+        assert stream.chunks_read == 0
+
+    asyncio.run(main())
+
+
 def test_producer_task_that_others_cancel_leaves_a_cancelled_stream() -> None:
     async def main() -> None:
         client = MockStreamClient(producer="background")

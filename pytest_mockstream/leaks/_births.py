@@ -20,15 +20,17 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from . import _internals
 from ._owner import IMPORT, OWNER, Owner
 
-Frames = tuple[tuple[CodeType, int], ...]
+#: Code objects and the offsets of their current instructions, by turns; flat, for the collector's sake.
+Frames: TypeAlias = tuple[CodeType | int, ...]
 
 _ATTRIBUTE = "_pytest_mockstream_birth"
 _BOTTOMS = frozenset({asyncio.Runner.run.__code__, *_internals.LOOP_CODES})
+_LOOP_MODULES = frozenset({"asyncio.events", "asyncio.runners"})
 _current_frame = sys._getframe
 
 
@@ -81,6 +83,8 @@ class Births:
 
     def pending_since(self, mark: int) -> Iterator[TaskBirth]:
         """Return the births after a mark whose tasks are not done, the oldest first."""
+        if not self.tasks:
+            return iter(())
         while True:
             try:
                 found = list(itertools.takewhile(lambda birth: birth.serial > mark, reversed(self.tasks.values())))
@@ -115,22 +119,26 @@ class Births:
 
     # Births.
 
-    def _task(self, add: Callable[[asyncio.Task[Any]], None]) -> Callable[[asyncio.Task[Any]], None]:
+    def _task(self, registry: _internals.TaskRegistry) -> Callable[[asyncio.Task[Any]], None]:
+        # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
         tasks, count, owner_of, bottoms = self.tasks, self._count, OWNER.get, _BOTTOMS
+        remember, forget, module_of = registry.remember, registry.forget, _internals.module_of_frame
 
-        def died(birth: weakref.ref[asyncio.Task[Any]]) -> None:
-            tasks.pop(birth.serial, None)  # type: ignore[attr-defined] # it is a TaskBirth
+        def died(birth: Any) -> None:
+            forget(birth)
+            tasks.pop(birth.serial, None)
 
         def add_and_note(task: asyncio.Task[Any]) -> None:
-            add(task)
-            frame = _current_frame(1)
-            frames = []
-            while frame is not None:
-                code = frame.f_code
-                if code in bottoms:
-                    break
-                frames.append((code, frame.f_lasti))
-                frame = frame.f_back  # type: ignore[assignment] # None ends the loop
+            depth = 1
+            while (module := module_of(depth) or "")[:7] == "asyncio" and module not in _LOOP_MODULES:
+                depth += 1
+            frames: list[CodeType | int] = []
+            note = frames.append
+            frame = _current_frame(depth) if module not in _LOOP_MODULES else None
+            while frame is not None and (code := frame.f_code) not in bottoms:
+                note(code)
+                note(frame.f_lasti)
+                frame = frame.f_back
             birth = TaskBirth(task, died)
             birth.coro = task.get_coro()
             birth.owner = owner_of() or owner_of_thread()
@@ -138,6 +146,7 @@ class Births:
             birth.reported = False
             birth.serial = serial = next(count)
             tasks[serial] = birth
+            remember(birth)
 
         return add_and_note
 
@@ -210,18 +219,18 @@ def pool_owner(thread: threading.Thread) -> Owner | None:
     return birth.owner if birth is not None else None
 
 
-def stack(frame: FrameType | None) -> tuple[Frames, bool]:
+def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> tuple[Frames, bool]:
     """Return the frames up to the test runner or the event loop, and whether an import is going on in them."""
-    frames: list[tuple[CodeType, int]] = []
+    frames: list[CodeType | int] = []
     importing = False
-    while frame is not None and frame.f_code not in _BOTTOMS:
+    while frame is not None and frame.f_code not in bottoms:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib"):
             importing = True
         elif _internals.is_harness(code.co_filename):
             break
         else:
-            frames.append((code, frame.f_lasti))
+            frames += (code, frame.f_lasti)
         frame = frame.f_back
     return tuple(frames), importing
 

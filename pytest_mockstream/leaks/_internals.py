@@ -17,8 +17,10 @@ import functools
 import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -54,20 +56,47 @@ def patch(
     return lambda: setattr(where, name, original)
 
 
-def on_task_registered(
-    wrap: Callable[[Callable[[asyncio.Task[Any]], None]], Callable[[asyncio.Task[Any]], None]],
-) -> Callable[[], None]:
-    """Wrap the method through which every task becomes known to asyncio; return what unwraps it.
+@dataclass(frozen=True, slots=True)
+class TaskRegistry:
+    """How asyncio's register of tasks takes a weak reference in, and lets it go."""
+
+    remember: Callable[[weakref.ref[Any]], None]
+    forget: Callable[[weakref.ref[Any]], None]
+
+
+def on_task_registered(make: Callable[[TaskRegistry], Callable[[asyncio.Task[Any]], None]]) -> Callable[[], None]:
+    """Take the place of the method through which every task becomes known to asyncio; return what puts it back.
 
     asyncio adds each task that is scheduled to one ``WeakSet``, whoever made it and for whichever loop, by calling its
-    method ``add``. An eager task is added when it suspends for the first time.
+    method ``add``. An eager task is added when it suspends for the first time. A ``WeakSet`` keeps weak references in a
+    set; ours go into it instead of its own, so that a task costs one of them and not two.
     """
     names = [name for name in ("_scheduled_tasks", "_all_tasks") if hasattr(asyncio.tasks, name)]
-    if not names:
+    registry: Any = getattr(asyncio.tasks, names[0]) if names else None
+    if not isinstance(getattr(registry, "data", None), set) or not hasattr(registry, "_remove"):
         return lambda: None
-    registry: Any = getattr(asyncio.tasks, names[0])
-    registry.add = wrap(registry.add)
-    return functools.partial(registry.__dict__.pop, "add", None)
+    before = registry.__dict__.get("add")
+    registry.add = make(TaskRegistry(registry.data.add, registry._remove))
+
+    def undo() -> None:
+        if before is None:
+            registry.__dict__.pop("add", None)
+        else:
+            registry.add = before
+
+    return undo
+
+
+def _module_of_frame(depth: int) -> str | None:
+    """Return the name of the module of a frame: of a caller of the caller, where ``depth`` is 1."""
+    try:
+        return str(sys._getframe(depth + 1).f_globals.get("__name__"))
+    except ValueError:
+        return None
+
+
+#: From 3.12 on the interpreter does it without making a frame object, which costs more than all else together.
+module_of_frame: Callable[[int], str | None] = getattr(sys, "_getframemodulename", _module_of_frame)
 
 
 def forget_task(task: asyncio.Task[Any]) -> None:
@@ -134,9 +163,10 @@ def give_owners_to_anyio(get: Callable[[], Any], put: Callable[[Any], object]) -
 
     Its context is that of the first job, for ever; so each job sets it anew.
     """
-    for name in ("anyio._backends._asyncio", "anyio._backends._trio"):
-        if (module := sys.modules.get(name)) is not None:
-            _give_owners(module, get, put)
+    if "anyio" in sys.modules:
+        for name in ("anyio._backends._asyncio", "anyio._backends._trio"):
+            if (module := sys.modules.get(name)) is not None:
+                _give_owners(module, get, put)
 
 
 def _give_owners(module: ModuleType, get: Callable[[], Any], put: Callable[[Any], object]) -> None:

@@ -54,24 +54,31 @@ def awaited(task: asyncio.Task[Any]) -> object:
 
 
 def user_site(sites: Iterable[CallSite]) -> CallSite | None:
-    """Return the first place in the user's own code; where there is none, the first that is not ours."""
+    """Return the first place in the user's own code; where there is none, the first in an installed package."""
     outside: CallSite | None = None
     for site in sites:
         if not is_library(site.filename):
             return site
-        if outside is None and not is_ours(site.filename):
+        if outside is None and not is_ours(site.filename) and "site-packages" in site.filename:
             outside = site
     return outside
 
 
 def created_at(frames: Frames) -> CallSite | None:
     """Return the line of the user's code that made something."""
-    return user_site(CallSite(code.co_filename, _line(code, lasti), code.co_qualname) for code, lasti in frames)
+    offsets = [lasti for lasti in frames if isinstance(lasti, int)]
+    pairs = zip(codes(frames), offsets, strict=True)
+    return user_site(CallSite(code.co_filename, _line(code, lasti), code.co_qualname) for code, lasti in pairs)
 
 
-def names(codes: Iterable[CodeType]) -> frozenset[str]:
+def codes(frames: Frames) -> list[CodeType]:
+    """Return the functions of frames, from the innermost outwards."""
+    return [code for code in frames if isinstance(code, CodeType)]
+
+
+def names(functions: Iterable[CodeType]) -> frozenset[str]:
     """Return the names and the qualified names of functions."""
-    return frozenset(name for code in codes for name in (code.co_name, code.co_qualname))
+    return frozenset(name for code in functions for name in (code.co_name, code.co_qualname))
 
 
 def _line(code: CodeType, lasti: int) -> int:

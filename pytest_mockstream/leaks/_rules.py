@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from . import _internals
+from . import _internals, _look
 from ._births import Birth, TaskBirth
 from ._look import Stop
 
@@ -50,7 +50,7 @@ def _is_by_collector(birth: TaskBirth) -> bool:
     task = birth()
     if type(task and task.get_coro()).__name__ == "async_generator_athrow":
         return True
-    return any(code.co_name == "__del__" for code, _ in birth.frames)
+    return any(code.co_name == "__del__" for code in _look.codes(birth.frames))
 
 
 TASK_RULES = (

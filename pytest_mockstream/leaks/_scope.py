@@ -37,6 +37,7 @@ class Scope:
         called_at: the serial number that births had reached when the setup was over.
         ending: the wider fixture that is judged right now.
         counts: how many tasks and threads there are, once something was found.
+        kinds: the optional kinds that are looked for.
     """
 
     owner: Owner
@@ -51,6 +52,7 @@ class Scope:
     called_at: float = math.inf
     ending: Owner | None = None
     counts: Counts | None = None
+    kinds: frozenset[str] = frozenset()
 
     def blame(self, owner: Owner | None, serial: int = 0) -> str | None:
         """Return the label of who is to blame for something that was born in this scope's time; None: not this one."""
@@ -59,7 +61,7 @@ class Scope:
             return self.ending.label if root is self.ending else None
         if owner is None or root is None:
             return self.owner.label
-        if root is self.owner:
+        if owner.belongs_to(self.owner):
             # A context that was copied during the setup may be used by the test itself.
             return self.owner.label if owner.label == "setup" and serial > self.called_at else owner.label
         # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.
@@ -84,6 +86,8 @@ class Scope:
 
     def report(self, title: str) -> LeakReport:
         """Return what was found."""
+        if self.leaks and self.counts is None:
+            self.count()
         return LeakReport(leaks=tuple(self.leaks), counts=self.counts or Counts(), grace=self.grace, title=title)
 
 

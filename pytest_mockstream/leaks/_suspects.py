@@ -27,7 +27,7 @@ def task_leak(birth: TaskBirth, task: asyncio.Task[Any], owner: str) -> Leak:
         waits_at=_look.user_site(stop.site for stop in stops),
         diagnosis=diagnosis,
         remedy=remedy,
-        functions=_look.names([*(code for code, _ in birth.frames), *(stop.code for stop in stops)]),
+        functions=_look.names([*_look.codes(birth.frames), *(stop.code for stop in stops)]),
     )
 
 
@@ -74,7 +74,7 @@ def raw_thread_leak(ident: int, frame: Any, birth: Birth | None, owner: str) -> 
         waits_at=_look.user_site(stop.site for stop in stops),
         diagnosis=diagnosis,
         remedy=remedy if diagnosis else "Tell it to end.",
-        functions=_look.names([*(stop.code for stop in stops), *(code for code, _ in (birth.frames if birth else ()))]),
+        functions=_look.names([*(stop.code for stop in stops), *_look.codes(birth.frames if birth else ())]),
         detail="raw",
     )
 
@@ -89,4 +89,4 @@ def _waits(found: SeenThread) -> Any:
 
 def _functions(birth: Birth | None, found: SeenThread) -> frozenset[str]:
     made = () if birth is None else birth.frames
-    return _look.names([*(code for code, _ in made), *(stop.code for stop in found.stops)])
+    return _look.names([*_look.codes(made), *(stop.code for stop in found.stops)])

@@ -6,6 +6,7 @@ The wall: values in, text out; source lines are read from files, nothing else is
 from __future__ import annotations
 
 import linecache
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pytest_mockstream._callsite import CallSite
@@ -33,13 +34,20 @@ def render(report: LeakReport) -> str:
     ]
     for leak, names in _grouped(report.leaks):
         lines += _entry(leak, names)
+    lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     return "\n".join(lines)
 
 
-def exemption(leak: Leak) -> str:
-    """Return how to exempt a leak by its creator, or by its name where the creator is not known."""
-    key = leak.created_at.function.rpartition(".")[2] if leak.created_at else leak.name
-    return f"ignore={[key]!r}"
+def exemption(leaks: Iterable[Leak]) -> str:
+    """Return how to exempt leaks by their creators, or by name where the creator is not known."""
+    found = list(leaks)
+    keys = dict.fromkeys(
+        leak.created_at.function.rpartition(".")[2] if leak.created_at else leak.name for leak in found
+    )
+    ignore = f"ignore={list(keys)!r}"
+    if any(leak.owner == "block" for leak in found):
+        return f"leak_check({ignore})"
+    return f"@pytest.mark.assert_no_leaks({ignore}), or mockstream_leak_ignore in the ini file"
 
 
 def _grouped(leaks: tuple[Leak, ...]) -> list[tuple[Leak, list[str]]]:
@@ -57,7 +65,6 @@ def _entry(leak: Leak, names: list[str]) -> list[str]:
     created = f"{leak.created_at} in {leak.created_at.function}" if leak.created_at else "a place that nobody saw"
     lines.append(f"    {verb} at {created}{_by(leak.owner)}")
     lines.append("    " + " ".join(part for part in (leak.diagnosis, leak.remedy) if part))
-    lines.append(f"    If it is meant to live on: @pytest.mark.assert_no_leaks({exemption(leak)}).")
     return lines
 
 

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from . import _internals
 from ._births import BIRTHS
-from ._judge import judge_closing_loop, judge_tasks, judge_threads
+from ._judge import judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
 from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import Deadline, can_pump
 from ._values import Leak
 
+if TYPE_CHECKING:
+    from ._kinds import Census
+
 _MARK = "_pytest_mockstream_mark"
+_FAILED = "_pytest_mockstream_failed"
 
 
 class LeakWatch:
@@ -29,7 +33,7 @@ class LeakWatch:
 
     def __init__(self) -> None:
         self.scope: Scope | None = None
-        self._undo: list[Callable[[], None]] = []
+        self.census: Census | None = None
         self._pid = 0
         self._before: Owner | None = None
 
@@ -43,17 +47,24 @@ class LeakWatch:
         self._pid = os.getpid()
         self._before = OWNER.get()
         BIRTHS.install()
-        self._undo = [
-            _internals.patch(asyncio.Runner, "__init__", _marking),
-            _internals.patch(asyncio.Runner, "__exit__", _noting_exception),
-            _internals.patch(asyncio.Runner, "close", self._closing),
-        ]
+        if not _WATCHES:
+            _UNDO.extend(
+                (
+                    _internals.patch(asyncio.Runner, "__init__", _marking),
+                    _internals.patch(asyncio.Runner, "__exit__", _noting_exception),
+                    _internals.patch(asyncio.Runner, "close", _judging),
+                )
+            )
+        _WATCHES.append(self)
 
     def stop(self) -> None:
         """Stop to watch and put everything back."""
-        for undo in reversed(self._undo):
-            undo()
-        self._undo = []
+        _WATCHES.remove(self)
+        if self.census is not None:
+            self.census.stop()
+        if not _WATCHES:
+            while _UNDO:
+                _UNDO.pop()()
         BIRTHS.uninstall()
         OWNER.set(self._before)
 
@@ -62,6 +73,15 @@ class LeakWatch:
         _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
         self.scope = scope
         OWNER.set(scope.owner)
+
+    def look_for(self, kinds: Iterable[str]) -> None:
+        """Look for optional kinds in the scope on stage, too."""
+        from ._kinds import Census  # it brings subprocess and multiprocessing
+
+        self.census = self.census or Census()
+        self.census.look_for(kinds)
+        if self.scope is not None:
+            self.scope.kinds = frozenset(kinds)
 
     def begin_call(self) -> None:
         """Say that the setup is over and the test itself begins."""
@@ -92,6 +112,8 @@ class LeakWatch:
         judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
         scope.leaks += [leak for leak in streams() if not scope.ignored(leak)]
         judge_threads(scope, deadline)
+        if self.census is not None:
+            self.census.judge(scope, scope.kinds)
 
     def mark(self) -> int:
         """Return a serial number that is higher than that of every birth so far."""
@@ -110,21 +132,37 @@ class LeakWatch:
         owner.leaked = bool(scope.leaks)
         scope.mark, scope.started, scope.ending = mark, started, None
 
-    def _closing(self, close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
-        def wrapper(runner: asyncio.Runner) -> None:
-            scope = self.scope
-            loop = _internals.runner_loop(runner)
-            if loop is not None and scope is not None and can_pump(loop) and self._may_judge(runner, scope):
-                judge_closing_loop(scope, loop, getattr(runner, _MARK, 0), Deadline(scope.grace))
-            close(runner)
+    async def judge_here(self) -> None:
+        """Do as ``judge``, from a coroutine."""
+        if (scope := self.scope) is not None and self.active:
+            deadline = Deadline(scope.grace)
+            await judge_tasks_here(scope, deadline)
+            judge_threads(scope, deadline)
 
-        return wrapper
+    def judge_closing(self, loop: asyncio.AbstractEventLoop, since: int) -> None:
+        """Judge what a loop still has to do that is about to be closed."""
+        scope = self.scope
+        if scope is not None and self.active and not scope.interrupted:
+            judge_closing_loop(scope, loop, since, Deadline(scope.grace))
+            if self.census is not None:  # the closing would end them, too
+                self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
 
-    def _may_judge(self, runner: asyncio.Runner, scope: Scope) -> bool:
-        return self.active and not scope.interrupted and not getattr(runner, _FAILED, False)
+
+# asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,
+# and what it judged is done when the outer one looks.
+_WATCHES: list[LeakWatch] = []
+_UNDO: list[Callable[[], None]] = []
 
 
-_FAILED = "_pytest_mockstream_failed"
+def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
+    def wrapper(runner: asyncio.Runner) -> None:
+        loop = _internals.runner_loop(runner)
+        if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
+            for watch in reversed(_WATCHES):
+                watch.judge_closing(loop, getattr(runner, _MARK, 0))
+        close(runner)
+
+    return wrapper
 
 
 def _marking(init: Callable[..., None]) -> Callable[..., None]:
