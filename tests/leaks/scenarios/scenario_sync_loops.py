@@ -8,8 +8,6 @@ import pytest
 from .verdict import clean, leaks
 from .work import AFTERWARDS, KEPT, forever
 
-OPTIONAL = {"every-kind": "optional kinds are seen where they are switched on"}
-
 
 async def leave() -> None:
     KEPT.append(asyncio.create_task(forever()))
@@ -25,7 +23,7 @@ async def tidy() -> None:
     await asyncio.create_task(asyncio.sleep(0))
 
 
-@leaks(22, kinds="task thread")
+@leaks(22, kinds="loop task thread")
 def test_loop_in_a_thread_is_left() -> None:
     ready = threading.Event()
 
@@ -73,7 +71,7 @@ def test_run_leaves_a_task_after_another_failed() -> None:
     asyncio.run(leave())
 
 
-@leaks(83, kinds="task loop", unmet=OPTIONAL)
+@leaks(83, kinds="task loop")
 def test_runner_is_never_closed() -> None:
     runner = asyncio.Runner()
     AFTERWARDS.callback(runner.close)
@@ -87,7 +85,7 @@ def test_runner_is_closed() -> None:
         runner.run(tidy())
 
 
-@leaks(84, kinds="loop", unmet=OPTIONAL)
+@leaks(84, kinds="loop")
 def test_loop_is_never_closed() -> None:
     loop = asyncio.new_event_loop()
     AFTERWARDS.callback(loop.close)

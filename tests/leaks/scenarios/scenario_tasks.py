@@ -204,9 +204,16 @@ async def test_default_executor_is_idle() -> None:
     await asyncio.to_thread(int)
 
 
-@leaks(20, 21, kinds="thread", at="run_in_executor(None, threading.Event().wait, 1)")
+def work_for_a_while(working: threading.Event) -> None:
+    working.set()
+    threading.Event().wait(1)
+
+
+@leaks(20, 21, kinds="thread", at="run_in_executor(None, work_for_a_while, working)")
 async def test_default_executor_is_still_busy() -> None:
-    KEPT.append(asyncio.get_running_loop().run_in_executor(None, threading.Event().wait, 1))
+    working = threading.Event()
+    KEPT.append(asyncio.get_running_loop().run_in_executor(None, work_for_a_while, working))
+    working.wait()
 
 
 @clean(21)

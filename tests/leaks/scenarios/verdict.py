@@ -33,6 +33,7 @@ class Verdict:
         warns: the category of a warning that the test gives.
         stale: whether the test's exemption is reported as stale.
         unmet: setup (``*`` for any) to the fact that the check does not meet there yet.
+        races: whether it does not meet it always, but now and then.
     """
 
     rows: tuple[int, ...]
@@ -46,6 +47,7 @@ class Verdict:
     warns: str = ""
     stale: bool = False
     unmet: Mapping[str, str] = field(default_factory=dict)
+    races: bool = False
 
     @property
     def wide(self) -> bool:
