@@ -1,6 +1,6 @@
 """What the leak check costs: whole runs of pytest with and without it, medians of seven, as ratios.
 
-    python tests/benchmarks/bench_leaks.py [name ...]
+python tests/benchmarks/bench_leaks.py [name ...]
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def run(directory: Path, *options: str) -> float:
     """Return the seconds that a whole run of pytest takes."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:looptime"]
-    done = subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    done = subprocess.run([*command, *options], cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     return time.perf_counter() - start
 
@@ -77,7 +77,9 @@ def main(names: list[str]) -> None:
         without, with_check = (statistics.median(times) for times in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
         said = f" (at most {limit})" if limit else ""
-        print(f"{name:34} {without:.2f} s -> {with_check:.2f} s, {with_check / without:.3f}x, of pairs {ratio:.3f}x{said}")  # noqa: T201 - it is a script
+        print(
+            f"{name:34} {without:.2f} s -> {with_check:.2f} s, {with_check / without:.3f}x, of pairs {ratio:.3f}x{said}"
+        )
 
 
 if __name__ == "__main__":
