@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Truncate,
         Wait,
     )
+    from ._sdk import MockStreamSDK
     from ._stream import MockStream
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "MockStream",
     "MockStreamClient",
     "MockStreamError",
+    "MockStreamSDK",
     "ProviderError",
     "Reasoning",
     "Refusal",
@@ -119,6 +121,7 @@ _HOMES = {
         "Truncate",
         "Wait",
     ),
+    "_sdk": ("MockStreamSDK",),
     "_stream": ("MockStream",),
 }
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ._bell import Bell
 from ._callsite import CallSite
-from ._exceptions import ScriptError, UnexpectedRequestError, UnusedScriptError
+from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError, UnusedScriptError
+from ._legal import integer
 from ._script import Script
 
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
 
+_REMEDY = "Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."
 _SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNORECASE)
 
 # Every open stream of the process, as asyncio keeps every task: the leak check compares what is open before and after.
@@ -62,6 +64,7 @@ class Request:
         model: the model that was asked, or None.
         messages: the conversation, as the request gave it; a prompt is one message of the user.
         params: everything else that the request said.
+        tools: the tools that the request offers.
         headers: as sent, credentials redacted.
         streaming: whether a stream was asked for.
         opened_at: the caller's line.
@@ -69,6 +72,7 @@ class Request:
         chunk_count: chunks a whole reading would have got; None where there is no end.
         left_at: when the stream was over, in seconds since it was opened.
         last_sent_at: when the last chunk was handed over, in seconds since the stream was opened.
+        remedy: how whoever opened it closes such a stream.
     """
 
     number: int = 0
@@ -77,6 +81,7 @@ class Request:
     model: str | None
     messages: list[Mapping[str, Any]]
     params: dict[str, Any]
+    tools: list[Mapping[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     streaming: bool
     opened_at: CallSite
@@ -84,6 +89,7 @@ class Request:
     chunk_count: int | None = None
     left_at: float | None = None
     last_sent_at: float = 0.0
+    remedy: str = field(default=_REMEDY, repr=False)
     _state: State = field(default="open", repr=False)
     _progress: Progress | None = field(default=None, repr=False)
     _over: Bell | None = field(default=None, repr=False)
@@ -129,6 +135,29 @@ class Request:
         return ""
 
     @property
+    def turn(self) -> int:
+        """Which turn of the model is asked for: 1 until it has spoken; all it says in one go is one turn."""
+        spoken = [message.get("role") == "assistant" for message in self.messages]
+        return 1 + sum(1 for before, now in zip([False, *spoken], spoken, strict=False) if now and not before)
+
+    @property
+    def tool_results(self) -> list[str]:
+        """The text of the tools' results that have come since the model last spoke."""
+        results = []
+        for message in reversed(self.messages):
+            if message.get("role") == "assistant":
+                break
+            if message.get("role") == "tool":
+                results.append(message_text(message))
+        return results[::-1]
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of the tools that the request offers, in every provider's shape."""
+        declared = (one for tool in self.tools for one in tool.get("functionDeclarations") or [tool])
+        return [str(name) for one in declared if (name := one.get("function", one).get("name"))]
+
+    @property
     def chunks_wasted(self) -> int:
         """How many chunks were generated for nobody: they had arrived, and the consumer never took them."""
         return 0 if self._progress is None else max(0, self._progress.produced - self.chunks_sent)
@@ -154,9 +183,9 @@ class Request:
 
     def _complaint(self, within: float | None, after_chunk: int | None) -> str:
         if self.state == "open":
-            return "is still open. Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."
+            return f"is still open. {self.remedy}"
         if self.state == "dropped":
-            return "was dropped, and closed by its finaliser only. Close it where the reading ends."
+            return f"was dropped, and closed by its finaliser only. {self.remedy}"
         if after_chunk is not None and self.chunks_sent > after_chunk:
             return f"was left after chunk {self.chunks_sent}, not after chunk {after_chunk}."
         took = (self.left_at or 0.0) - self.last_sent_at
@@ -196,6 +225,9 @@ class Condition:
         matches: this regular expression is found in the last message of the user.
         model: the model asked for.
         provider: the provider asked.
+        tool: a tool of this name is offered.
+        tool_result_contains: a tool's result that the request brings, new since the model last spoke, has this text.
+        turn: how often the model has its turn, this one included: 1 for the first request of a conversation.
         predicate: a callable that gets the ``Request``.
     """
 
@@ -203,12 +235,17 @@ class Condition:
     matches: str | re.Pattern[str] | None = None
     model: str | None = None
     provider: str | None = None
+    tool: str | None = None
+    tool_result_contains: str | None = None
+    turn: int | None = None
     predicate: Callable[[Request], bool] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("contains", "model", "provider"):
+        for name in ("contains", "model", "provider", "tool", "tool_result_contains"):
             if (value := getattr(self, name)) is not None and not isinstance(value, str):
                 raise ScriptError(f"when({name}={value!r}): give a str")
+        if self.turn is not None:
+            object.__setattr__(self, "turn", integer(at_least=1)(self.turn, "when(turn)"))
         if self.predicate is not None and not callable(self.predicate):
             raise ScriptError(f"when(predicate={self.predicate!r}): give a callable that takes the request")
         if self.matches is not None:
@@ -224,11 +261,14 @@ class Condition:
             and (self.matches is None or re.search(self.matches, request.text) is not None)
             and (self.model is None or self.model == request.model)
             and (self.provider is None or self.provider == request.provider)
+            and (self.tool is None or self.tool in request.tool_names)
+            and (self.tool_result_contains is None or self.tool_result_contains in "\n".join(request.tool_results))
+            and (self.turn is None or self.turn == request.turn)
             and (self.predicate is None or bool(self.predicate(request)))
         )
 
     def __str__(self) -> str:
-        values = {name: getattr(self, name) for name in ("contains", "model", "provider", "predicate")}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
         values["matches"] = self.matches.pattern if isinstance(self.matches, re.Pattern) else None
         said = [f"{name}={value!r}" for name, value in values.items() if value is not None]
         return f"when({', '.join(said)})" if said else "any request"
@@ -268,8 +308,9 @@ class Playbook:
         self.default = default
         self.name = name
         self.requests: list[Request] = []
-        self.unexpected: list[UnexpectedRequestError] = []
+        self.unexpected: list[MockStreamError] = []
         self._entries: list[_Entry] = []
+        self._defaulted: Request | None = None
         self._lock = threading.Lock()
 
     def queue(self, script: Script, condition: Condition) -> None:
@@ -279,11 +320,11 @@ class Playbook:
             ScriptError: a request was already answered with the default text; this script comes too late for it.
         """
         with self._lock:
-            if not self._entries and self.requests:
-                first = self.requests[0]
+            if not self._entries and (first := self._defaulted) is not None:
                 msg = (
-                    f"{self.name}.respond() came too late: request 1 ({first.path}, at {first.opened_at}) already got"
-                    " the default text, because nothing was queued then. Queue every script before the first request."
+                    f"{self.name}.respond() came too late: request {first.number} ({first.path}, at {first.opened_at})"
+                    " already got the default text, because nothing was queued then."
+                    " Queue every script before the first request."
                 )
                 raise ScriptError(msg)
             self._entries.append(_Entry(script, condition))
@@ -296,9 +337,9 @@ class Playbook:
                 may swallow it.
         """
         with self._lock:
-            self.requests.append(request)
-            request.number = len(self.requests)
+            self._record(request)
             if not self._entries:
+                self._defaulted = self._defaulted or request
                 return self.default
             for entry in self._entries:
                 if entry.is_left and entry.condition.holds(request):
@@ -307,6 +348,26 @@ class Playbook:
             error = UnexpectedRequestError(self._nothing_left(request))
             self.unexpected.append(error)
             raise error
+
+    def record(self, request: Request) -> None:
+        """Record a request that needs no script."""
+        with self._lock:
+            self._record(request)
+
+    def refuse(self, request: Request, error: MockStreamError) -> None:
+        """Record a request that no script can answer, and remember why."""
+        with self._lock:
+            self._record(request)
+            self.unexpected.append(error)
+
+    def remember(self, error: MockStreamError) -> None:
+        """Keep an error that the code under test may swallow, for ``verify``."""
+        with self._lock:
+            self.unexpected.append(error)
+
+    def _record(self, request: Request) -> None:
+        self.requests.append(request)
+        request.number = len(self.requests)
 
     def _nothing_left(self, request: Request) -> str:
         queued = "\n".join(f"    {entry}" for entry in self._entries)
@@ -330,7 +391,8 @@ class Playbook:
             unused: ``"allow"`` lets scripts go unplayed.
 
         Raises:
-            UnexpectedRequestError: the first one that was raised.
+            MockStreamError: the first one that was raised: a request that nothing was scripted for
+                (``UnexpectedRequestError``), or a script that its request's format cannot say (``ScriptError``).
             UnusedScriptError: scripts were never asked for.
         """
         if self.unexpected:
@@ -351,3 +413,4 @@ class Playbook:
             self._entries.clear()
             self.requests.clear()
             self.unexpected.clear()
+            self._defaulted = None

@@ -17,6 +17,7 @@ from ._exceptions import ScriptError
 from ._gate import Gate
 from ._legal import duration
 from ._pacing import Pacing
+from ._shape import Between, Fragment, LineEnding, Shape
 
 Chunking: TypeAlias = "Literal['word', 'char'] | int | Callable[[str], Iterable[str]]"
 
@@ -153,14 +154,45 @@ class KeepAlive:
     """A frame without content that keeps connections open: an SSE comment or a provider's ping. Readers skip it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate:
-    """The stream ends cleanly, but too early and without its last chunk. Every SDK takes that for success."""
+    """The stream ends cleanly, but too early and without its last chunk. Every SDK takes that for success.
+
+    Attributes:
+        inside_frame: the first half of one more frame comes before the end. Doors without frames take no notice.
+    """
+
+    inside_frame: bool = False
+
+    def __post_init__(self) -> None:
+        _check_flag("Truncate", "inside_frame", self.inside_frame)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnect:
-    """The connection is reset."""
+    """The connection breaks.
+
+    As the first step, it breaks before status and headers were sent: what a retrying client may try again.
+
+    Attributes:
+        how: ``"reset"`` (TCP RST), or ``"cut"``: closed in order, but the HTTP body is without its end.
+        inside_frame: the first half of one more frame comes before the break. Doors without frames take no notice.
+    """
+
+    how: Literal["reset", "cut"] = "reset"
+    inside_frame: bool = False
+
+    def __post_init__(self) -> None:
+        if self.how not in {"reset", "cut"}:
+            msg = f"Disconnect(how={self.how!r}) is not known: give 'reset' or 'cut'"
+            raise ScriptError(msg)
+        _check_flag("Disconnect", "inside_frame", self.inside_frame)
+
+
+def _check_flag(step: str, name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        msg = f"{step}({name}={value!r}): give True or False"
+        raise ScriptError(msg)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -237,7 +269,7 @@ Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
 
 
 class Script:
-    """A tuple of steps and how they are to be played; frozen, and checked whole when it is made.
+    r"""A tuple of steps and how they are to be played; frozen, and checked whole when it is made.
 
     Args:
         *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
@@ -251,6 +283,10 @@ class Script:
         finish_reason: why the model stops; default ``"stop"``, or ``"tool_calls"`` if the script calls a tool.
         usage: tokens used; default: words of the prompt and number of chunks.
         times: how many requests the script answers; None for any number.
+        fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
+        line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
+        between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
+        duplicate: every so-many-th frame of the HTTP body comes twice.
 
     Attributes:
         options: the settings that are not the default.
@@ -268,6 +304,7 @@ class Script:
         "gates",
         "options",
         "pacing",
+        "shape",
         "steps",
         "times",
         "usage",
@@ -285,6 +322,10 @@ class Script:
         finish_reason: str | None = None,
         usage: Usage | None = None,
         times: int | None = 1,
+        fragment: Fragment | None = None,
+        line_ending: LineEnding | None = None,
+        between: Between | None = None,
+        duplicate: int | None = None,
     ) -> None:
         given = {
             "delay": delay,
@@ -296,8 +337,13 @@ class Script:
             "finish_reason": finish_reason,
             "usage": usage,
             "times": times,
+            "fragment": fragment,
+            "line_ending": line_ending,
+            "between": between,
+            "duplicate": duplicate,
         }
         self.options: dict[str, Any] = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
+        self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
         self.steps = tuple(_coerce(steps))
         self.pacing = Pacing(
             delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
@@ -328,7 +374,7 @@ class Script:
         return hash((len(self.steps), self.finish_reason, self.times))
 
     def _key(self) -> tuple[object, ...]:
-        return (self.steps, self.pacing, self._cuts, self.finish_reason, self.usage, self.times)
+        return (self.steps, self.pacing, self.shape, self._cuts, self.finish_reason, self.usage, self.times)
 
     def _check(self) -> None:
         if self.times is not None and (

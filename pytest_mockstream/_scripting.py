@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ._chunks import Usage
 from ._playbook import Condition, Playbook, Request
 from ._script import Chunking, Script, Step
+from ._shape import Between, Fragment, LineEnding
 
 
 class When:
@@ -54,8 +55,12 @@ class Scripted:
         finish_reason: str | None = None,
         usage: Usage | None = None,
         times: int | None = 1,
+        fragment: Fragment | None = None,
+        line_ending: LineEnding | None = None,
+        between: Between | None = None,
+        duplicate: int | None = None,
     ) -> None:
-        """Queue one script; the next request that it is meant for gets it.
+        r"""Queue one script; the next request that it is meant for gets it.
 
         Args:
             *steps: see ``Script``, as all the others.
@@ -68,6 +73,10 @@ class Scripted:
             finish_reason: default ``"stop"``, or ``"tool_calls"`` if a tool is called.
             usage: tokens used; default: counted.
             times: how many requests it answers; None for any number.
+            fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
+            line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
+            between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
+            duplicate: every so-many-th frame of the HTTP body comes twice.
 
         Raises:
             ScriptError: something in it cannot be played, or it comes after a request that it was meant for.
@@ -83,6 +92,10 @@ class Scripted:
             finish_reason=finish_reason,
             usage=usage,
             times=times,
+            fragment=fragment,
+            line_ending=line_ending,
+            between=between,
+            duplicate=duplicate,
         )
 
     def when(
@@ -92,6 +105,9 @@ class Scripted:
         matches: str | None = None,
         model: str | None = None,
         provider: str | None = None,
+        tool: str | None = None,
+        tool_result_contains: str | None = None,
+        turn: int | None = None,
         predicate: Callable[[Request], bool] | None = None,
     ) -> When:
         """Narrow which requests the next ``respond`` is for; every condition given must hold.
@@ -101,9 +117,21 @@ class Scripted:
             matches: this regular expression is found in the user's last message.
             model: the model asked for.
             provider: the provider asked.
+            tool: a tool of this name is offered.
+            tool_result_contains: a tool's result, new since the model last spoke, contains this text.
+            turn: which turn of the model is asked for, from 1.
             predicate: a callable that gets the ``Request`` and tells.
         """
-        condition = Condition(contains=contains, matches=matches, model=model, provider=provider, predicate=predicate)
+        condition = Condition(
+            contains=contains,
+            matches=matches,
+            model=model,
+            provider=provider,
+            tool=tool,
+            tool_result_contains=tool_result_contains,
+            turn=turn,
+            predicate=predicate,
+        )
         return When(self._playbook, condition)
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:

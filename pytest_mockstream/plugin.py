@@ -18,6 +18,7 @@ from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
 
 if TYPE_CHECKING:
     from ._client import MockStreamClient
+    from ._sdk import MockStreamSDK
 
 _LEVELS = pytest.StashKey[tuple[Mapping[str, Any], ...]]()
 _FAILURE = pytest.StashKey[BaseException]()
@@ -114,6 +115,26 @@ def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamCli
     client = request.config.hook.pytest_mockstream_make_client(settings=settings, request=request)
     yield client
     _verify(client, settings, request.node)
+
+
+@pytest.fixture
+def mock_stream_sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
+    """Answers the real SDKs (openai, anthropic, google-genai, ollama, litellm, ...) in process, chunk by chunk.
+
+    No socket, no key and no change to the code under test: every client of httpx, httpx2 and aiohttp is answered,
+    whenever it was made. Queue scripts with respond(...), look at .requests afterwards. The test fails if a script was
+    never asked for, if a request came that nothing is known of, or if a provider is reached any other way.
+    """
+    from ._sdk import MockStreamSDK
+
+    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    with MockStreamSDK(
+        **asdict(settings.pacing),
+        producer=settings.producer,  # type: ignore[arg-type] # checked when it was parsed
+        buffer_size=settings.buffer_size,
+    ) as sdk:
+        yield sdk
+    _verify(sdk, settings, request.node)
 
 
 def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:

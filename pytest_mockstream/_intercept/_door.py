@@ -1,0 +1,119 @@
+"""The door: which requests are answered, with what, and who opened them.
+
+The wall: knows hosts and playbooks, no HTTP library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from ipaddress import ip_address
+from types import CoroutineType, FrameType
+from typing import Any
+
+from pytest_mockstream._answer import Incoming, answer
+from pytest_mockstream._callsite import CallSite, calling_site, is_library
+from pytest_mockstream._delivery import Answer
+from pytest_mockstream._pacing import Pacing
+from pytest_mockstream._playbook import Playbook
+from pytest_mockstream.providers import provider_of
+
+from ._remedies import remedy_for
+
+#: Where Ollama listens unless told otherwise (https://docs.ollama.com/faq); the one provider on loopback.
+_OLLAMA_PORT = 11434
+
+
+class Door:
+    """Answers requests from a playbook, for as long as it is open.
+
+    Args:
+        playbook: has the scripts and keeps the record.
+        pacing: decides what scripts leave open.
+        producer: ``"inline"`` or ``"background"``.
+        buffer_size: how many frames the producer may be ahead of its reader.
+        passthrough: hosts (or ``"host:port"``) that are let out to the network.
+        intercept: hosts (or ``"host:port"``) that are answered although they are on loopback.
+
+    Attributes:
+        is_open: whether it answers; once closed, everything goes its own way again.
+        passthrough: see above.
+        intercept: see above.
+    """
+
+    def __init__(
+        self,
+        playbook: Playbook,
+        *,
+        pacing: Pacing,
+        producer: str,
+        buffer_size: int,
+        passthrough: Iterable[str] = (),
+        intercept: Iterable[str] = (),
+    ) -> None:
+        self.playbook = playbook
+        self.is_open = False
+        self.passthrough = {host.lower() for host in passthrough}
+        self.intercept = {host.lower() for host in intercept}
+        self._pacing = pacing
+        self._background = producer == "background"
+        self._buffer_size = buffer_size
+
+    def answers(self, host: str, port: int | None) -> bool:
+        """Tell whether a request to this host is answered here; it goes its own way if not."""
+        if not self.is_open:
+            return False
+        names = {host.lower(), f"{host.lower()}:{port}"}
+        if names & self.passthrough:
+            return False
+        return bool(names & self.intercept) or port == _OLLAMA_PORT or not is_loopback(host)
+
+    def forbidden(self, host: str) -> str | None:
+        """Return the provider whose host this is, if it must not be reached by any other way."""
+        return provider_of(host) if self.is_open and host.lower() not in self.passthrough else None
+
+    def answer(self, incoming: Incoming) -> Answer:
+        """Answer a request, credited to the caller's line."""
+        frame = sys._getframe(1)
+        answered = answer(
+            self.playbook,
+            incoming,
+            opened_at=_caller(frame),
+            pacing=self._pacing,
+            buffer_size=self._buffer_size,
+            background=self._background,
+        )
+        answered.request.remedy = remedy_for(frame, answered.request.remedy)
+        return answered
+
+
+def _caller(frame: FrameType) -> CallSite:
+    """Return the innermost line of the user's own, which the stack does not always have.
+
+    Where a coroutine is resumed through an awaitable that is not one (an async generator's ``asend``, aiohttp's request
+    context), CPython 3.11 to 3.13 may leave the frames above out of ``f_back``. The running task knows them.
+    """
+    found = calling_site(frame)
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    awaiting: Any = None if task is None else task.get_coro()
+    chain = []
+    while isinstance(awaiting, CoroutineType) and awaiting.cr_frame is not None:
+        code = awaiting.cr_code
+        if not is_library(code.co_filename):
+            chain.append(CallSite(code.co_filename, awaiting.cr_frame.f_lineno, code.co_qualname))
+        awaiting = awaiting.cr_await
+    is_awaited = any((site.filename, site.function) == (found.filename, found.function) for site in chain)
+    return chain[-1] if is_awaited else found
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,104 @@
+"""Puts our functions in the place of a library's, for a while.
+
+The wall: knows no library.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One function to replace.
+
+    Attributes:
+        owner: the class or module that has it.
+        name: its name there.
+        make: takes the original, returns what stands in for it.
+    """
+
+    owner: Any
+    name: str
+    make: Callable[[Any], Any]
+
+
+@contextmanager
+def replaced(replacement: Replacement) -> Iterator[None]:
+    """Replace a function, and put the original back.
+
+    What somebody else has put over ours meanwhile stays; ours must then do as the original does.
+    """
+    owner, name = replacement.owner, replacement.name
+    is_own = name in vars(owner)
+    original = getattr(owner, name)
+    ours = replacement.make(original)
+    setattr(owner, name, ours)
+    try:
+        yield
+    finally:
+        if vars(owner).get(name) is ours:
+            if is_own:
+                setattr(owner, name, original)
+            else:
+                delattr(owner, name)
+
+
+Hook: TypeAlias = Callable[[ModuleType], Iterable[Replacement]]
+
+
+class LateImports(MetaPathFinder):
+    """Calls back as soon as one of some modules has been imported; finds nothing itself."""
+
+    def __init__(self, names: Iterable[str], imported: Callable[[ModuleType], None]) -> None:
+        self._names = set(names)
+        self._imported = imported
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module as the finders behind us do, and have its loader tell us when it is done."""
+        if fullname not in self._names:
+            return None
+        self._names.discard(fullname)
+        spec = importlib.util.find_spec(fullname)
+        if spec is None or spec.loader is None:
+            return spec
+        load = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            self._imported(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign] # a loader serves this one module
+        return spec
+
+
+@contextmanager
+def hooked(hooks: dict[str, Hook]) -> Iterator[None]:
+    """Replace functions in the libraries that are loaded, and in the others as soon as somebody imports them.
+
+    Args:
+        hooks: what to replace, by the library's name.
+    """
+    with ExitStack() as stack:
+
+        def hook(module: ModuleType) -> None:
+            for replacement in hooks[module.__name__](module):
+                stack.enter_context(replaced(replacement))
+
+        late = LateImports((name for name in hooks if name not in sys.modules), hook)
+        sys.meta_path.insert(0, late)
+        stack.callback(sys.meta_path.remove, late)
+        for name in hooks:
+            if (module := sys.modules.get(name)) is not None:
+                hook(module)
+        yield
