@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StreamCancelled,
         StreamDisconnected,
         StreamTimeout,
+        SweepError,
         UnclosedStreamWarning,
         UnexpectedRequestError,
         UnusedScriptError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     )
     from ._sdk import MockStreamSDK
     from ._stream import MockStream
+    from ._sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
 
 __all__ = [
     "CompletedToolCall",
@@ -77,6 +79,8 @@ __all__ = [
     "StreamChunk",
     "StreamDisconnected",
     "StreamTimeout",
+    "SweepError",
+    "SweepResult",
     "Text",
     "ToolCall",
     "ToolCallDelta",
@@ -86,6 +90,9 @@ __all__ = [
     "UnusedScriptError",
     "Usage",
     "Wait",
+    "sweep_cancellation",
+    "sweep_faults",
+    "sweep_threads",
 ]
 
 _HOMES = {
@@ -100,6 +107,7 @@ _HOMES = {
         "StreamCancelled",
         "StreamDisconnected",
         "StreamTimeout",
+        "SweepError",
         "UnclosedStreamWarning",
         "UnexpectedRequestError",
         "UnusedScriptError",
@@ -123,6 +131,7 @@ _HOMES = {
     ),
     "_sdk": ("MockStreamSDK",),
     "_stream": ("MockStream",),
+    "_sweep": ("SweepResult", "sweep_cancellation", "sweep_faults", "sweep_threads"),
 }
 
 

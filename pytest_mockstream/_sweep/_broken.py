@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pytest_mockstream._callsite import CallSite, is_library
 from pytest_mockstream._chunks import StreamChunk
@@ -32,6 +32,8 @@ from pytest_mockstream._script import (
 )
 
 Trouble: TypeAlias = Fault | type[Fault]
+#: What another thread may do to a stream that is being read.
+Leaving: TypeAlias = Literal["close", "cancel"]
 
 DEFAULT_FAULTS: tuple[Trouble, ...] = (Truncate, Disconnect, Stall, ErrorEvent, Malformed)
 _ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
@@ -116,12 +118,12 @@ class Break:
     Attributes:
         answer: the number of the script that is played, from 0.
         chunk: the number of its chunk, from 0; None for a reply that is not streamed.
-        fault: the fault.
+        fault: the fault, or what another thread does to the stream while its reader waits there.
     """
 
     answer: int
     chunk: int | None
-    fault: Fault
+    fault: Fault | Leaving
 
     @property
     def what(self) -> str:
@@ -131,6 +133,8 @@ class Break:
 
     def script(self, whole: Script) -> Script:
         """Return the script that breaks there."""
+        if isinstance(self.fault, str):
+            return BrokenScript(whole, Gate(), before=self.chunk or 0)
         if self.chunk is None or isinstance(self.fault, HTTPError):
             return Script(self.fault, **{**whole.options, "finish_reason": None})
         return BrokenScript(whole, self.fault, before=self.chunk)
@@ -189,26 +193,30 @@ def standing(playbook: Playbook, stand_in: StandIn) -> Iterator[None]:
         playbook.stand_in = None
 
 
-def breaks(played: Iterable[tuple[Request, Script]], faults: Iterable[Fault]) -> list[Break]:
+def breaks(played: Iterable[tuple[Request, Script]], faults: Iterable[Fault | Leaving]) -> list[Break]:
     """Return every place where what was read of these streams could have broken."""
     faults = tuple(faults)
     return [
         Break(answer=answer, chunk=chunk, fault=fault)
         for answer, (request, _) in enumerate(played)
         for fault in faults
-        for chunk in (range(request.chunks_sent) if request.streaming else (None,))
-        if not isinstance(fault, HTTPError) or not chunk
+        for chunk in _places(request, fault)
     ]
 
 
-def _short(fault: Fault) -> str:
+def _places(request: Request, fault: Fault | Leaving) -> Iterable[int | None]:
+    if not request.streaming:
+        return () if isinstance(fault, str) else (None,)
+    return range(min(1, request.chunks_sent) if isinstance(fault, HTTPError) else request.chunks_sent)
+
+
+def _short(fault: Fault | Leaving) -> str:
     """Return a fault's name, and its settings where they are not the default."""
-    kind = type(fault)
-    return (
-        repr(fault).replace("{", "{{").replace("}", "}}")
-        if isinstance(fault, HTTPError) or fault != kind()
-        else kind.__name__
-    )
+    if isinstance(fault, str):
+        return {"close": "closed by another thread", "cancel": "cancelled by another thread"}[fault]
+    if not isinstance(fault, HTTPError) and fault == type(fault)():
+        return type(fault).__name__
+    return repr(fault).replace("{", "{{").replace("}", "}}")
 
 
 def _asks_the_same(one: Request, other: Request) -> bool:

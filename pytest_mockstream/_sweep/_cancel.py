@@ -114,10 +114,12 @@ async def cancellations(
         _at_least_one(max_points, "max_points")
     title = title or f"sweep_cancellation of {name_of(make_coroutine)}"
     with rewound() as scripts, children_probed():
-        first, left = await sweep.run_plain()
+        try:
+            first, left = await sweep.run_plain()
+        finally:
+            scripts.keep()
         if first.problems:
             return SweepResult(title=title, points=left.count, visits=(first,))
-        scripts.keep()
         numbers = chosen(left.count, point=point, max_points=max_points)
         sweep.rewind = scripts.rewind
         for number in told(numbers, title, progress):

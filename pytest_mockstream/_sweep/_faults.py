@@ -117,10 +117,12 @@ async def broken_streams(
         _at_least_one(max_points, "max_points")
     title = title or f"sweep_faults of {name_of(make_coroutine)}"
     with rewound() as scripts, children_probed():
-        first, stand_in = await sweep.run_plain()
+        try:
+            first, stand_in = await sweep.run_plain()
+        finally:
+            scripts.keep()
         if first.problems:
             return SweepResult(title=title, points=0, visits=(first,))
-        scripts.keep()
         sweep.limit += spare
         places = breaks(stand_in.played, kinds)
         numbers = chosen(len(places), point=point, max_points=max_points)
@@ -163,8 +165,8 @@ def silence(place: Break, limit: float, where: str) -> str:
     text = f"it did not end within {limit:.3g} s: it waits at {where}"
     if isinstance(place.fault, Stall):
         text += (
-            "\n  Nothing of its own ends it when a stream falls silent. Give the read a timeout; if it has one, shorten it"
-            "\n  for the test, raise patience=, or run in virtual time."
+            "\n  Nothing of its own ends it when a stream falls silent. Give the read a timeout; if it has one, shorten"
+            "\n  it for the test, raise patience=, or run in virtual time."
         )
     return text
 

@@ -17,8 +17,16 @@ class Remains:
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
-        self._tasks = asyncio.all_tasks()
+        self._tasks = asyncio.all_tasks() if asyncio._get_running_loop() else set()
         self._threads = set(threading.enumerate())
+
+    def look_at_threads(self, opened: Iterable[Request]) -> tuple[str, ...]:
+        """Do as ``look``, where no loop runs."""
+        streams = [request.title() for request in opened if request.state in {"open", "dropped"}]
+        threads = [thread for thread in threading.enumerate() if thread not in self._threads]
+        for thread in threads:
+            thread.join(self._grace)
+        return (*streams, *(f"left running: {thread!r}" for thread in threads if thread.is_alive()))
 
     async def look(self, opened: Iterable[Request]) -> tuple[str, ...]:
         """Return what is left, in words, and end it."""

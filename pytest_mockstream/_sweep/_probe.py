@@ -110,6 +110,8 @@ class Drive:
                 add_callback(lambda _: task.cancel())
                 return
             task.cancel()
+        elif not probe.cleaning:
+            return
         elif self._again is None:
             self.cleanup.setdefault(chain_of(probe.coro), number)
         elif number == self._again:
@@ -120,10 +122,11 @@ class Drive:
 class Probe(Coroutine[Any, Any, Any]):
     """Passes everything on to a coroutine, and counts how often it gives up control."""
 
-    __slots__ = ("_drive", "coro")
+    __slots__ = ("_drive", "cleaning", "coro")
 
     def __init__(self, coro: Any, drive: Drive) -> None:
         self.coro = coro
+        self.cleaning = False  #: whether an exception was thrown into it at the point or after it
         self._drive = drive
 
     def __getattr__(self, name: str) -> Any:
@@ -140,8 +143,9 @@ class Probe(Coroutine[Any, Any, Any]):
 
     def throw(self, *error: Any) -> Any:
         """Let the coroutine go on with an exception."""
-        awaited = self.coro.throw(*error)
         drive = self._drive
+        self.cleaning = drive.reached
+        awaited = self.coro.throw(*error)
         drive.count += 1
         if drive.count >= drive.limit:
             drive.come_by(self, awaited)
