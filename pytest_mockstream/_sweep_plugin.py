@@ -153,7 +153,8 @@ def _client(item: pytest.Item, name: object) -> str:
     if isinstance(name, str):
         if name in names:
             return name
-        msg = f"client={name!r}: the test has no such fixture; it has {', '.join(names) or 'none'}"
+        asked = ", ".join(inspect.signature(item.function).parameters)  # type: ignore[attr-defined] # a Function
+        msg = f"client={name!r}: the test has no such fixture; it asks for {asked or 'none'}"
         raise ScriptError(msg)
     if len(there) != 1:
         why = f"the test has {' and '.join(there)}" if there else f"the test has none of {', '.join(_DOORS)}"
@@ -166,18 +167,20 @@ def _is_async(item: pytest.Item) -> bool:
     return inspect.iscoroutinefunction(getattr(item, "obj", None))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Replace the function of a swept test while it is called."""
-    plan = item.stash.get(_PLAN, None)
-    if plan is None or not isinstance(item, pytest.Function):
-        return (yield)
-    original = item.obj
-    item.obj = _swept(item, plan, original)
-    try:
-        return (yield)
-    finally:
-        item.obj = original
+class SweepPlugin:
+    """Replaces the functions of swept tests while they are called."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        plan = item.stash.get(_PLAN, None)
+        if plan is None or not isinstance(item, pytest.Function):
+            return (yield)
+        original = item.obj
+        item.obj = _swept(item, plan, original)
+        try:
+            return (yield)
+        finally:
+            item.obj = original
 
 
 def _swept(item: pytest.Function, plan: _Plan, original: Callable[..., Any]) -> Callable[..., Any]:

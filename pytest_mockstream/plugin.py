@@ -71,11 +71,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _marker_levels(item)
     swept = [item for item in items if item.get_closest_marker("mockstream_sweep")]
     if swept:
-        from . import _sweep_plugin
+        from ._sweep_plugin import SweepPlugin, prepare
 
-        _sweep_plugin.prepare(swept)
-        if not config.pluginmanager.is_registered(_sweep_plugin):
-            config.pluginmanager.register(_sweep_plugin, "mockstream-sweep")
+        prepare(swept)
+        if not config.pluginmanager.has_plugin("mockstream-sweep"):
+            config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
 
 
 def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:

@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
+from typing import Any
 
-from pytest_mockstream._playbook import Request
+from pytest_mockstream._playback import End
+from pytest_mockstream._playbook import Request, State
+
+_LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
 
 
 class Remains:
@@ -22,7 +26,7 @@ class Remains:
 
     def look_at_threads(self, opened: Iterable[Request]) -> tuple[str, ...]:
         """Do as ``look``, where no loop runs."""
-        streams = [request.title() for request in opened if request.state in {"open", "dropped"}]
+        streams = left_open(opened)
         threads = [thread for thread in threading.enumerate() if thread not in self._threads]
         for thread in threads:
             thread.join(self._grace)
@@ -33,10 +37,27 @@ class Remains:
         tasks = asyncio.all_tasks() - self._tasks
         if tasks:
             _, tasks = await asyncio.wait(tasks, timeout=self._grace)
-        streams = [request.title() for request in opened if request.state in {"open", "dropped"}]
+        streams = left_open(opened)
         threads = [t for t in threading.enumerate() if t not in self._threads and t.name.startswith("mockstream")]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self._grace)
         return (*(f"left running: {task!r}" for task in tasks), *streams, *(map(repr, threads)))
+
+
+def left_open(opened: Iterable[Request]) -> list[str]:
+    """Return the streams that nobody closed, in words, and close them."""
+    left = [request for request in opened if request.state in {"open", "dropped"}]
+    told = [request.title() for request in left]
+    for request in left:
+        end_stream(request, "close")
+    return told
+
+
+def end_stream(request: Request, how: str) -> None:
+    """End a stream as its own ``close()`` or ``cancel()`` would; only what is open."""
+    state, ending = _LEAVING[how]
+    progress: Any = request.progress
+    if request.settle(state) and progress is not None:
+        getattr(progress, "playback", progress).stop(ending)

@@ -16,24 +16,21 @@ from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playback import End
-from pytest_mockstream._playbook import Playbook, Request, State, opened_requests
+from pytest_mockstream._playbook import Playbook, Request, opened_requests
 from pytest_mockstream._script import Fault
 
 from ._broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, breaks, fault_of, playbook_of, standing
 from ._faults import Raises, Verdict, silence
-from ._left import Remains
+from ._left import Remains, end_stream
 from ._places import described, own_line
 from ._plan import Progress, chosen, told
 from ._result import SweepResult, Visit
 from ._runs import Check, name_of, rewound, said, unexpected
 
-_LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
 _ENDED_BY_SWEEP = 1.0
 DEFAULT_TROUBLES: tuple[Trouble | Leaving, ...] = ("close", "cancel", *DEFAULT_FAULTS)
 
@@ -233,7 +230,7 @@ class _Sweep:
             return Verdict(self.raises, lenient).problems(worker.error, worker.returned)
         problem = silence(place, self.limit, _standing_at(worker))
         for request in opened:
-            _end(request, "cancel")
+            end_stream(request, "cancel")
         if not worker.over.wait(_ENDED_BY_SWEEP):
             self.broken_off = "The sweep stopped there: the thread could not be ended."
         return (problem,)
@@ -257,17 +254,9 @@ def _leave(worker: _Worker, how: Leaving, stand_in: StandIn, deadline: float) ->
                 gate.wait_reached(0.02)
             except TimeoutError:
                 continue
-            _end(stand_in.request, how)
+            end_stream(stand_in.request, how)
             return
         worker.over.wait(0.002)
-
-
-def _end(request: Request, how: Leaving) -> None:
-    """End a stream as its own ``close()`` or ``cancel()`` would."""
-    state, ending = _LEAVING[how]
-    progress: Any = request.progress
-    if request.settle(state) and progress is not None:
-        getattr(progress, "playback", progress).stop(ending)
 
 
 def _standing_at(worker: threading.Thread) -> str:

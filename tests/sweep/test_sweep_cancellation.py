@@ -16,7 +16,6 @@ from pytest_mockstream import (
     ScriptError,
     SweepError,
     SweepResult,
-    Wait,
     sweep_cancellation,
 )
 
@@ -120,7 +119,7 @@ async def test_clean_twin_passes(clean: planted.Making) -> None:
 @pytest.mark.parametrize("late", [False, True])
 async def test_default_client_passes_at_every_point(producer: Any, size: int, late: bool) -> None:
     client = MockStreamClient(producer=producer, buffer_size=size)
-    client.respond("a", Wait(0.001), "b c d")
+    client.respond("a b c d")
 
     result = await sweep_cancellation(lambda: planted.closes(client), late=late)
 
@@ -252,7 +251,7 @@ async def test_cancelling_the_sweep_ends_the_run() -> None:
     with pytest.raises(asyncio.CancelledError):
         await sweep
 
-    assert [task.get_coro().__qualname__ for task in asyncio.all_tasks() if "pump" in repr(task)] == []
+    assert [task for task in asyncio.all_tasks() if "pump" in repr(task)] == []
     assert asyncio.get_running_loop().get_task_factory() is None
 
 
