@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+import pytest_mockstream._sweep_plugin  # noqa: F401 - pytester forgets again what a run within the run has imported
+from pytest_mockstream import MockStreamClient, Truncate  # noqa: F401 - for the same reason
+
 SUBTESTS = hasattr(pytest, "Subtests")
 TWO = """
     import asyncio, pytest
