@@ -71,10 +71,10 @@ def test_each_bad_point_is_a_failed_subtest(pytester: pytest.Pytester) -> None:
         [
             "*Truncate before chunk 1 of answer 1 at *test_each_bad_point_is_a_failed_subtest.py:* in test_it*",
             "an assertion failed: AssertionError: assert '' == 'one two'",
+            "contains 3 failed subtests",
             "SUBFAILED*point 1: Truncate before chunk 1 of answer 1 at *",
             "SUBFAILED*point 2: Truncate before chunk 2 of answer 1 at *",
             "SUBFAILED*point 3: Truncate before chunk 3 of answer 1 at *",
-            "*contains 3 failed subtests",
         ]
     )
 
