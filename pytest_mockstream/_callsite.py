@@ -45,6 +45,11 @@ def is_library(filename: str) -> bool:
     return filename.startswith(_LIBRARIES)
 
 
+def is_ours(filename: str) -> bool:
+    """Tell whether a file belongs to this package."""
+    return filename.startswith(_OURS)
+
+
 def calling_site(frame: FrameType | None = None) -> CallSite:
     """Return the innermost frame that is the user's own; where there is none, the innermost that is not ours.
 
@@ -58,7 +63,7 @@ def calling_site(frame: FrameType | None = None) -> CallSite:
         filename = here.f_code.co_filename
         if not is_library(filename):
             return CallSite(filename, here.f_lineno, here.f_code.co_qualname)
-        if outside is None and not filename.startswith(_OURS):
+        if outside is None and not is_ours(filename):
             outside = here
         here = here.f_back
     last = outside or frame

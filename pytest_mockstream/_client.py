@@ -19,6 +19,8 @@ from ._script import Script
 from ._scripting import Scripted
 from ._stream import Errors, MockStream
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 Producer: TypeAlias = Literal["inline", "background"]
 Message: TypeAlias = Mapping[str, Any]
 

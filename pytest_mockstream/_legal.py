@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 from ._exceptions import ScriptError
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?\s*", re.ASCII)
+_DURATION = r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h)?\s*"
 
 
 def duration(value: object, name: str) -> float:
@@ -28,7 +30,7 @@ def duration(value: object, name: str) -> float:
     """
     number: float | None = None
     if isinstance(value, str):
-        if match := _DURATION.fullmatch(value):
+        if match := re.fullmatch(_DURATION, value, re.ASCII):
             number = float(match[1]) * _UNITS[match[2] or "s"]
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value)

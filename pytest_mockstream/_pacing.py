@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, replace
 from ._exceptions import ScriptError
 from ._legal import duration, integer, rate
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:

@@ -33,6 +33,8 @@ from ._exceptions import ScriptError
 from ._gate import Gate
 from ._script import FAULTS, Fault, KeepAlive, Played, Stall, Wait
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 T = TypeVar("T")
 
 _monotonic = time.monotonic  # bound at import: tests patch it

@@ -20,6 +20,8 @@ from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError, U
 from ._legal import integer
 from ._script import Script
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
 
 _REMEDY = "Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."

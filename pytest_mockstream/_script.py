@@ -19,6 +19,8 @@ from ._legal import duration
 from ._pacing import Pacing
 from ._shape import Between, Fragment, LineEnding, Shape
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 Chunking: TypeAlias = "Literal['word', 'char'] | int | Callable[[str], Iterable[str]]"
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")

@@ -13,6 +13,8 @@ from ._playbook import Condition, Playbook, Request
 from ._script import Chunking, Script, Step
 from ._shape import Between, Fragment, LineEnding
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 
 class When:
     """What ``when(...)`` returns: queues scripts for some requests only."""

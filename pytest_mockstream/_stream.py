@@ -29,6 +29,8 @@ from ._playback import End, Ending, Playback
 from ._playbook import Request, State
 from ._script import Disconnect, ErrorEvent, HTTPError, Malformed
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 Errors: TypeAlias = Literal["raise", "chunk"]
 
 

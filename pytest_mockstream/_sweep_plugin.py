@@ -66,10 +66,18 @@ def _text(value: object, name: str) -> object:
     return value
 
 
+def _names(value: object, name: str) -> object:
+    if isinstance(value, str) or not isinstance(value, Iterable) or not all(isinstance(one, str) for one in value):
+        msg = f"{name}={value!r}: give a list of names or regular expressions"
+        raise ScriptError(msg)
+    return tuple(value)
+
+
 _COMMON: dict[str, Callable[[Any, str], object]] = {
     "allow_completion": _flag,
     "check": _callable,
     "grace": duration,
+    "ignore": _names,
     "max_points": integer(at_least=1),
     "patience": duration,
     "point": integer(at_least=1),

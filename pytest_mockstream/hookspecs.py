@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from ._settings import Settings
+    from .leaks import Leak, LeakReport
 
 
 @pytest.hookspec(firstresult=True)
@@ -23,4 +24,26 @@ def pytest_mockstream_make_client(settings: Settings, request: pytest.FixtureReq
     Args:
         settings: what is in force for this test: marker over command line over ini file over default.
         request: the fixture's request.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_mockstream_ignore_leak(leak: Leak, item: pytest.Item) -> bool | None:
+    """Tell whether something that a test leaves running is meant to; True leaves it out, None asks the next one.
+
+    Called before it is waited for, so that what is ignored costs no time.
+
+    Args:
+        leak: what is known of it now.
+        item: the test that would be blamed.
+    """
+
+
+@pytest.hookspec
+def pytest_mockstream_leaks_found(report: LeakReport, item: pytest.Item) -> None:
+    """Take note of what a test left running, after the grace period, whether it fails the test or not.
+
+    Args:
+        report: all of it.
+        item: the test that is blamed.
     """

@@ -28,7 +28,14 @@ _MARKERS = (
     " fake LLM streams; they win over the command line and the ini file.",
     'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
     " its stream can break; the keywords are those of sweep_cancellation and sweep_faults.",
+    "assert_no_leaks(grace, ignore, kinds): tune the leak check for this test: how long to wait, what to leave out (by"
+    " name, creating function or any function in the stack), which kinds to look for.",
+    "allow_leaks(reason): what this test leaves running does not fail it.",
+    "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"
+    " matches this regular expression; it fails otherwise.",
 )
+_LEAK_IGNORE = "what the leak check leaves out: names of tasks or threads, or functions in their stacks; regexes too"
+_LEAK_KINDS = "which kinds of leaks to look for besides tasks, threads and streams"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -41,6 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default = "" if setting.default is None else f" (default: {setting.default})"
         group.addoption(setting.flag, metavar=setting.metavar, default=None, help=setting.help + default)
         parser.addini(setting.ini, setting.help + default, type="string", default=None)
+    parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
+    parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,6 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
+    levels = config.stash[_LEVELS]
+    settings = resolve(levels)
+    if settings.leaks != "off":
+        from ._leak_setup import register  # it brings asyncio, which runs without the check need not load
+
+        register(config, settings)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -94,11 +109,10 @@ def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
     return levels
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     if call.when == "call" and call.excinfo is not None:
         item.stash[_FAILURE] = call.excinfo.value
-    return (yield)
 
 
 @pytest.hookimpl(trylast=True)
@@ -156,4 +170,4 @@ def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:
         verify(unused="allow" if failure is not None else settings.unused)
     except AssertionError as error:
         if error is not failure:
-            raise
+            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)

@@ -69,6 +69,23 @@ def test_frames_come_when_their_chunks_do() -> None:
     assert times(Script("a ", Wait(5), "b", delay=1)) == [1, 1, 7, 7, 7]
 
 
+def test_jitter_differs_from_request_to_request_and_not_from_run_to_run() -> None:
+    def two_requests() -> list[list[float]]:
+        async def main() -> list[list[float]]:
+            playbook = Playbook(Script(Text(["a"] * 9), delay=1, jitter=0.5, times=None), name="door")
+            body = b'{"model": "m", "messages": [{}], "stream": true}'
+            incoming = Incoming(method="POST", url=f"https://localhost{CHAT}", body=body)
+            answers = [answer(playbook, incoming, opened_at=calling_site()) for _ in range(2)]
+            return [[instant async for instant, _ in arrivals(answered)] for answered in answers]
+
+        return run(main())
+
+    first, second = two_requests()
+
+    assert first != second
+    assert [first, second] == two_requests()
+
+
 def test_whole_body_comes_when_its_last_chunk_would() -> None:
     assert times(Script("a ", Wait(5), "b", delay=1), stream=False) == [7]
 

@@ -159,9 +159,7 @@ def test_swallowed_unexpected_request_fails_the_test(pytester: pytest.Pytester) 
     result = run(pytester)
 
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(
-        ["E * pytest_mockstream.UnexpectedRequestError: no script left for complete (request 2, at *:5)."]
-    )
+    result.stdout.fnmatch_lines(["UnexpectedRequestError: no script left for complete (request 2, at *:5)."])
 
 
 def test_unexpected_request_that_failed_the_test_is_not_said_twice(pytester: pytest.Pytester) -> None:
@@ -204,6 +202,28 @@ def test_unused_script_fails_the_test(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         ["*UnusedScriptError: 1 of 1 scripts were never played*", "FAILED *::test_that_failed_before - *"]
     )
+
+
+def test_traceback_ends_at_the_line_of_the_user(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from pytest_mockstream import Disconnect
+
+        def test_it(mock_stream_client):
+            mock_stream_client.respond("a", Disconnect())
+            for chunk in mock_stream_client.complete_stream("hi"):
+                pass
+
+        def test_bad_step(mock_stream_client):
+            mock_stream_client.respond(["a"])
+        """
+    )
+
+    result = run(pytester)
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*.py:5: StreamDisconnected", "*.py:9: ScriptError"])
+    result.stdout.no_fnmatch_line("*pytest_mockstream/_*")
 
 
 def test_hook_makes_the_client(pytester: pytest.Pytester) -> None:

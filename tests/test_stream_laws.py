@@ -173,7 +173,8 @@ def test_dropped_stream_leaves_nothing(script: Script, reads: int, producer: Any
         was_open = stream.state == "open"
         with pytest.warns(UnclosedStreamWarning) if was_open else contextlib.nullcontext():
             del stream
-            gc.collect()
+            if was_open and client.requests[0].state == "open":
+                gc.collect()  # some cycle held it; a collection is slow where large libraries are loaded
         await asyncio.sleep(0.1)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert (client.requests[0].state == "dropped") == was_open

@@ -12,12 +12,11 @@ the first one found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playbook import opened_requests
 
 from ._left import Remains
 from ._places import Chain
@@ -34,6 +33,7 @@ async def sweep_cancellation(
     *,
     check: Check | None = None,
     grace: float | str = 0.2,
+    ignore: Iterable[str] = (),
     allow_completion: bool = False,
     again: bool = True,
     late: bool = False,
@@ -51,6 +51,7 @@ async def sweep_cancellation(
         make_coroutine: is called once for each run, and returns the coroutine: ``lambda: chat(client)``.
         check: is called after each cancelled run, and awaited if need be; it fails by raising or by returning False.
         grace: the longest to wait for what a run left to end by itself, in seconds.
+        ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; see ``leak_check``.
         allow_completion: a run may also swallow its cancellation and complete.
         again: also cancel once more where the clean-up waits, once for each pair of places.
         late: cancel when what is awaited has just come, before the code gets to see it: what it has then must not be
@@ -72,6 +73,7 @@ async def sweep_cancellation(
         make_coroutine,
         check=check,
         grace=grace,
+        ignore=ignore,
         allow_completion=allow_completion,
         again=again,
         late=late,
@@ -89,6 +91,7 @@ async def cancellations(
     *,
     check: Check | None = None,
     grace: float | str = 0.2,
+    ignore: Iterable[str] = (),
     allow_completion: bool = False,
     again: bool = True,
     late: bool = False,
@@ -107,6 +110,7 @@ async def cancellations(
         allow_completion=allow_completion,
         late=late,
         again=again,
+        ignore=tuple(ignore),
     )
     if point is not None:
         _at_least_one(point, "point")
@@ -147,6 +151,7 @@ class _Sweep:
     allow_completion: bool
     late: bool
     again: bool
+    ignore: tuple[str, ...]
 
     def __post_init__(self) -> None:
         self.visits: list[Visit] = []
@@ -161,14 +166,12 @@ class _Sweep:
         loop = asyncio.get_running_loop()
         began = loop.time()
         drive = Drive()
-        with opened_requests() as opened:
-            remains = Remains(self.grace)
+        async with Remains(self.grace, self.ignore) as remains:
             task = drive.start(self.make_coroutine)
             await ended(task, None, drive.waits_at)
             self._limit = loop.time() - began + self.patience
-            left = await remains.look(opened)
         task.result()
-        return Visit(point=0, what="run without any cancellation", problems=left), drive
+        return Visit(point=0, what="run without any cancellation", problems=remains.problems), drive
 
     async def visit(self, number: int) -> None:
         drive = await self._cancelled(number)
@@ -210,15 +213,14 @@ class _Sweep:
 
     async def _run(self, drive: Drive) -> tuple[str, ...]:
         self.rewind()
-        with opened_requests() as opened:
-            remains = Remains(self.grace)
+        async with Remains(self.grace, self.ignore) as remains:
             task = drive.start(self.make_coroutine)
             try:
                 await ended(task, self._limit, drive.waits_at)
                 problems = self._ending(drive, task)
             except HungError as hung:
                 problems = (f"it did not end within {self._limit:.3g} s: it waits at {hung}",)
-            problems += await remains.look(opened)
+        problems += remains.problems
         if drive.reached:
             problems += unexpected() + await failed_check(self.check)
         return problems

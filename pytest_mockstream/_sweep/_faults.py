@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playbook import Playbook, opened_requests
+from pytest_mockstream._playbook import Playbook
 from pytest_mockstream._script import Stall
 
 from ._broken import DEFAULT_FAULTS, Break, StandIn, Trouble, breaks, fault_of, playbook_of, standing
@@ -39,6 +39,7 @@ async def sweep_faults(
     allow_completion: bool = False,
     check: Check | None = None,
     grace: float | str = 0.2,
+    ignore: Iterable[str] = (),
     point: int | None = None,
     max_points: int | None = None,
     patience: float | str = 1.0,
@@ -59,6 +60,7 @@ async def sweep_faults(
         allow_completion: a run may also complete, as where retrying or salvaging is meant; let ``check`` look at it.
         check: is called after each broken run, and awaited if need be; it fails by raising or by returning False.
         grace: the longest to wait for what a run left to end by itself, in seconds.
+        ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; see ``leak_check``.
         point: visit this place alone.
         max_points: visit at most so many, evenly spread.
         patience: how many seconds of the loop's time a run may take longer than the first one: a consumer without a
@@ -81,6 +83,7 @@ async def sweep_faults(
         allow_completion=allow_completion,
         check=check,
         grace=grace,
+        ignore=ignore,
         point=point,
         max_points=max_points,
         patience=patience,
@@ -99,6 +102,7 @@ async def broken_streams(
     allow_completion: bool = False,
     check: Check | None = None,
     grace: float | str = 0.2,
+    ignore: Iterable[str] = (),
     point: int | None = None,
     max_points: int | None = None,
     patience: float | str = 1.0,
@@ -108,7 +112,12 @@ async def broken_streams(
     """Do as ``sweep_faults``, and return a bad result, too."""
     kinds = [fault_of(trouble) for trouble in faults]
     sweep = _Sweep(
-        make_coroutine, playbook_of(client), Verdict(raises, allow_completion), check, duration(grace, "grace")
+        make_coroutine,
+        playbook_of(client),
+        Verdict(raises, allow_completion),
+        check,
+        duration(grace, "grace"),
+        tuple(ignore),
     )
     spare = duration(patience, "patience")
     if point is not None:
@@ -178,6 +187,7 @@ class _Sweep:
     verdict: Verdict
     check: Check | None
     grace: float
+    ignore: tuple[str, ...]
 
     def __post_init__(self) -> None:
         self.visits: list[Visit] = []
@@ -188,27 +198,26 @@ class _Sweep:
         """Run it once with whole streams; what it raises is the caller's to see."""
         loop = asyncio.get_running_loop()
         stand_in, began, drive = StandIn(), loop.time(), Drive()
-        with opened_requests() as opened, standing(self.playbook, stand_in):
-            remains = Remains(self.grace)
-            task = drive.start(self.make_coroutine)
-            await ended(task, None, drive.waits_at)
-            self.limit = loop.time() - began
-            left = await remains.look(opened)
+        with standing(self.playbook, stand_in):
+            async with Remains(self.grace, self.ignore) as remains:
+                task = drive.start(self.make_coroutine)
+                await ended(task, None, drive.waits_at)
+                self.limit = loop.time() - began
         task.result()
-        return Visit(point=0, what="run with whole streams", problems=left), stand_in
+        return Visit(point=0, what="run with whole streams", problems=remains.problems), stand_in
 
     async def visit(self, number: int, place: Break) -> None:
         """Run it with one stream broken, and note what came of it."""
         stand_in, drive = StandIn(place.script, place.answer), Drive()
-        with opened_requests() as opened, standing(self.playbook, stand_in):
-            remains = Remains(self.grace)
-            task: asyncio.Task[Any] = drive.start(self.make_coroutine)
-            try:
-                await ended(task, self.limit, drive.waits_at)
-                problems = self._ending(task)
-            except HungError as hung:
-                problems = (silence(place, self.limit, str(hung)),)
-            problems += await remains.look(opened)
+        with standing(self.playbook, stand_in):
+            async with Remains(self.grace, self.ignore) as remains:
+                task: asyncio.Task[Any] = drive.start(self.make_coroutine)
+                try:
+                    await ended(task, self.limit, drive.waits_at)
+                    problems = self._ending(task)
+                except HungError as hung:
+                    problems = (silence(place, self.limit, str(hung)),)
+        problems += remains.problems
         if not stand_in.met:
             self.not_reached.append(number)
             return

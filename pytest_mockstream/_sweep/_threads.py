@@ -20,7 +20,7 @@ from time import monotonic
 from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playbook import Playbook, Request, opened_requests
+from pytest_mockstream._playbook import Playbook, Request
 from pytest_mockstream._script import Fault
 
 from ._broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, breaks, fault_of, playbook_of, standing
@@ -46,6 +46,7 @@ def sweep_threads(
     allow_completion: bool = False,
     check: Check | None = None,
     grace: float | str = 0.2,
+    ignore: Iterable[str] = (),
     point: int | None = None,
     max_points: int | None = None,
     patience: float | str = 1.0,
@@ -62,6 +63,7 @@ def sweep_threads(
         allow_completion: a run may also complete.
         check: is called after each run; it fails by raising or by returning False.
         grace: the longest to wait for what a run left to end by itself, in seconds.
+        ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; see ``leak_check``.
         point: visit this place alone.
         max_points: visit at most so many, evenly spread.
         patience: how many seconds a run may take longer than the first one.
@@ -82,6 +84,7 @@ def sweep_threads(
         allow_completion=allow_completion,
         check=check,
         grace=grace,
+        ignore=ignore,
         point=point,
         max_points=max_points,
         patience=patience,
@@ -114,6 +117,7 @@ def troubled_threads(
     allow_completion: bool = False,
     check: Check | None = None,
     grace: float | str = 0.2,
+    ignore: Iterable[str] = (),
     point: int | None = None,
     max_points: int | None = None,
     patience: float | str = 1.0,
@@ -122,7 +126,9 @@ def troubled_threads(
 ) -> SweepResult:
     """Do as ``sweep_threads``, and return a bad result, too."""
     kinds = [trouble_of(trouble) for trouble in faults]
-    sweep = _Sweep(function, playbook_of(client), raises, allow_completion, check, duration(grace, "grace"))
+    sweep = _Sweep(
+        function, playbook_of(client), raises, allow_completion, check, duration(grace, "grace"), tuple(ignore)
+    )
     spare = duration(patience, "patience")
     if point is not None:
         _at_least_one(point, "point")
@@ -183,6 +189,7 @@ class _Sweep:
     allow_completion: bool
     check: Check | None
     grace: float
+    ignore: tuple[str, ...]
 
     def __post_init__(self) -> None:
         self.visits: list[Visit] = []
@@ -193,26 +200,23 @@ class _Sweep:
     def run_plain(self) -> tuple[Visit, StandIn]:
         """Run it once with whole streams; what it raises is the caller's to see."""
         stand_in, began = StandIn(), monotonic()
-        with opened_requests() as opened, standing(self.playbook, stand_in):
-            remains = Remains(self.grace)
+        with standing(self.playbook, stand_in), Remains(self.grace, self.ignore) as remains:
             worker = _Worker(self.function)
             worker.start()
             worker.join()
             self.limit = monotonic() - began
-            left = remains.look_at_threads(opened)
         if worker.error is not None:
             raise worker.error
-        return Visit(point=0, what="run with whole streams", problems=left), stand_in
+        return Visit(point=0, what="run with whole streams", problems=remains.problems), stand_in
 
     def visit(self, number: int, place: Break) -> None:
         """Run it with one stream troubled, and note what came of it."""
         stand_in = StandIn(place.script, place.answer)
-        with opened_requests() as opened, standing(self.playbook, stand_in):
-            remains = Remains(self.grace)
+        with standing(self.playbook, stand_in), Remains(self.grace, self.ignore) as remains:
             worker = _Worker(self.function)
             worker.start()
-            problems = self._until_over(worker, place, stand_in, opened)
-            problems += remains.look_at_threads(opened)
+            problems = self._until_over(worker, place, stand_in, remains.opened)
+        problems += remains.problems
         if not stand_in.met:
             self.not_reached.append(number)
             return

@@ -94,6 +94,7 @@ class WireFormat:
         error_status: HTTP statuses of the provider's error words, for an ``ErrorEvent`` where nothing is streamed.
         finish_reasons: OpenAI's words, and the provider's own, to the provider's own.
         objection: why a script cannot be said in answer to a request, or None.
+        garbled: the ``event:`` of a frame whose data is garbage: without one, some readers would not look at it.
         whole_calls: whether a stream says each tool call at once, when its last fragment would have come.
     """
 
@@ -109,6 +110,7 @@ class WireFormat:
     finish_reasons: Mapping[str, str]
     method: ClassVar[str] = "POST"
     objection: Callable[[Ask, Script], str | None] = lambda _ask, _script: None
+    garbled: str | None = None
     whole_calls: bool = False
 
     def reply(self, ask: Ask, script: Script, *, number: int, prompt_tokens: int) -> Reply:
@@ -146,7 +148,7 @@ class WireFormat:
             elif isinstance(step, KeepAlive):
                 yield Frame(ping(encoder, writer))
             elif isinstance(step, Malformed):
-                yield Frame(writer.frame(Event(step.data)))
+                yield Frame(writer.frame(Event(step.data, self.garbled if step.data else None)))
             elif isinstance(step, ErrorEvent):
                 yield Frame(writer.frame(encoder.error(step), last=True))
                 yield step

@@ -199,4 +199,5 @@ FORMAT = WireFormat(
         function_call="tool_use",
     ),
     objection=_objection,
+    garbled="content_block_delta",
 )

@@ -268,4 +268,5 @@ FORMAT = WireFormat(
         content_filter="content_filter",
         function_call="completed",
     ),
+    garbled="response.output_text.delta",
 )

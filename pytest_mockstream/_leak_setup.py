@@ -1,0 +1,31 @@
+"""Switch the leak check on: read its settings, let the canary prove that it sees, register the parts.
+
+The wall: the only place that knows both the settings and the parts of the check.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ._exceptions import ScriptError
+from ._leak_markers import Plan, check_kinds
+from ._leak_plugin import LeakPlugin
+from ._leak_summary import LeakSummary
+from ._settings import Settings
+from .leaks import DEFAULT_KINDS, compile_ignores
+
+
+def register(config: pytest.Config, settings: Settings) -> None:
+    """Register the leak check with pytest."""
+    try:
+        plan = Plan(
+            grace=settings.grace,
+            ignore=compile_ignores(config.getini("mockstream_leak_ignore"), "mockstream_leak_ignore"),
+            kinds=check_kinds(config.getini("mockstream_leak_kinds"), "mockstream_leak_kinds") | {*DEFAULT_KINDS},
+        )
+    except ScriptError as error:
+        raise pytest.UsageError(str(error)) from None
+    armed = {"tasks": True, "threads": True, "streams": True}
+    summary = LeakSummary(settings.leaks, settings.grace, settings.report, armed)
+    config.pluginmanager.register(summary, "mockstream-leak-summary")
+    config.pluginmanager.register(LeakPlugin(config, settings.leaks, plan, summary), "mockstream-leaks")

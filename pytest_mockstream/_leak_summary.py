@@ -1,0 +1,83 @@
+"""What leaked in the whole run: the section at its end, and the JSON report.
+
+The wall: collects what test reports carry, from this process or from workers; looks at no task or thread.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class LeakSummary:
+    """Collects the leaks of the run; in a worker of xdist it leaves that to the controller.
+
+    Args:
+        mode: ``"error"`` or ``"warn"``.
+        grace: seconds.
+        path: where to write the JSON report, or None.
+        armed: which kinds the check has proved to see.
+    """
+
+    def __init__(self, mode: str, grace: float, path: str | None, armed: dict[str, bool]) -> None:
+        self._head = {"version": 1, "mode": mode, "grace": grace, "armed": armed}
+        self._path = path
+        self._leaks: list[dict[str, Any]] = []
+        self._stale: list[str] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self._leaks += getattr(report, "mockstream_leaks", None) or []
+        if stale := getattr(report, "mockstream_stale", None):
+            self._stale.append(stale)
+
+    def pytest_report_header(self) -> str:
+        armed: Any = self._head["armed"]
+        seen = ", ".join(f"{kind}" for kind, sees in armed.items() if sees)
+        blind = ", ".join(kind for kind, sees in armed.items() if not sees)
+        return (
+            f"leak check: {self._head['mode']}, grace {self._head['grace']:g} s (armed: {seen or 'nothing'}"
+            f"{f'; cannot see: {blind}' if blind else ''})"
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._path is None or hasattr(session.config, "workerinput"):
+            return
+        content = {**self._head, "leaks": self._leaks, "stale": self._stale}
+        Path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self._leaks and not self._stale:
+            return
+        terminalreporter.section("leaks")
+        for line in self._lines():
+            terminalreporter.write_line(line)
+
+    def _lines(self) -> list[str]:
+        sites: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for leak in self._leaks:
+            key = (leak["created_at"], leak["created_in"], leak["kind"], leak["outcome"], leak["owner"])
+            sites.setdefault(key, []).append(leak)
+        lines = []
+        for (place, function, kind, outcome, owner), leaks in sorted(sites.items(), key=lambda site: -len(site[1])):
+            tests = sorted({leak["test"] for leak in leaks if leak["test"]})
+            where = f"{place} in {function}" if place else "a place that nobody saw"
+            by = "" if owner == "test" else f", by {owner}"
+            lines.append(f"{where}{by}: {_number(len(leaks), kind)} in {_number(len(tests), 'test')}{_said(outcome)}")
+            lines += [f"    {test}" for test in tests[:3]]
+            if len(tests) > 3:
+                lines.append(f"    and {len(tests) - 3} more")
+        lines += [f"{test}: its allow_leaks or expect_leak is stale, it leaks no more" for test in self._stale]
+        return lines
+
+
+def _number(count: int, noun: str) -> str:
+    plural = "processes" if noun == "process" else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
+
+
+def _said(outcome: str) -> str:
+    return "" if outcome == "error" else f" ({outcome})"

@@ -1,0 +1,25 @@
+"""Who made which task or thread, what still runs, why, and the report.
+
+The wall: of ours only the floor below; no pytest and no stream. Open streams come in as plain ``Leak`` values.
+"""
+
+from __future__ import annotations
+
+from ._ignore import compile_ignores, matches
+from ._owner import OWNER, Owner
+from ._scope import Scope
+from ._values import DEFAULT_KINDS, KINDS, Leak, LeakReport
+from ._watch import LeakWatch
+
+__all__ = [
+    "DEFAULT_KINDS",
+    "KINDS",
+    "OWNER",
+    "Leak",
+    "LeakReport",
+    "LeakWatch",
+    "Owner",
+    "Scope",
+    "compile_ignores",
+    "matches",
+]

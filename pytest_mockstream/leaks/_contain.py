@@ -1,0 +1,78 @@
+"""End what leaked, so that what comes next starts clean.
+
+The wall: acts on what was judged already, and says which tasks would not die.
+
+Theory of operation: a task is cancelled three times at most and given a moment each time. One that swallows that has
+its coroutine closed, which it can refuse only by swallowing ``GeneratorExit`` too; then it is detached: asyncio forgets
+it, so that the closing of its loop does not wait for it for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+from . import _internals
+from ._settle import Deadline, Task, by_loop, can_pump, pump, watch
+
+_ROUNDS = 3
+_MOMENT = 0.05
+
+
+def end_tasks(tasks: Iterable[Task]) -> set[Task]:
+    """Cancel tasks, whatever loop they are on; return those that swallowed their cancellation."""
+    stubborn: set[Task] = set()
+    for loop, mine in by_loop(tasks).items():
+        if can_pump(loop):
+            stubborn |= _end_on_idle(loop, mine)
+        elif loop.is_closed():
+            for task in mine:
+                _internals.forget_task(task)
+        elif loop.is_running():
+            stubborn |= _end_on_running(loop, mine)
+    return stubborn
+
+
+def _end_on_idle(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
+    stubborn: set[Task] = set()
+    for number in range(_ROUNDS):
+        left = [task for task in tasks if not task.done()]
+        stubborn |= set(left) if number else set()
+        for task in left:
+            task.cancel()
+        pump(loop, left, _MOMENT)
+    for task in tasks:
+        if not task.done():
+            stubborn.add(task)
+            _kill(loop, task)
+    for task in tasks:
+        _hush(task)
+    return stubborn
+
+
+def _end_on_running(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
+    for task in tasks:
+        with contextlib.suppress(RuntimeError):  # it was closed this very moment
+            loop.call_soon_threadsafe(task.cancel)
+    if loop is not asyncio._get_running_loop():
+        watch(lambda: all(task.done() for task in tasks), Deadline(_MOMENT))
+        return {task for task in tasks if not task.done() and loop.is_running()}
+    return set()
+
+
+def _kill(loop: asyncio.AbstractEventLoop, task: Task) -> None:
+    coro = task.get_coro()
+    with contextlib.suppress(RuntimeError, ValueError):  # it swallowed GeneratorExit, or it is running
+        if coro is not None and hasattr(coro, "close"):
+            coro.close()
+    task.cancel()
+    pump(loop, [task], _MOMENT)
+    if not task.done():
+        _internals.forget_task(task)
+
+
+def _hush(task: Task) -> None:
+    """Fetch the exception of a task that we ended, or asyncio would say that nobody did."""
+    if task.done() and not task.cancelled():
+        task.exception()

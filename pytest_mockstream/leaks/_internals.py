@@ -1,0 +1,221 @@
+"""All access to what asyncio, threading, concurrent.futures and anyio keep to themselves.
+
+The wall: the one place for private names. Checked against CPython 3.11, 3.12 and 3.13, uvloop 0.21 to 0.23, anyio 4.9
+to 4.16, trio 0.30 to 0.35. Where a name is missing, the function says so by returning None or an empty answer, and the
+canary finds out what the check can no longer see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.base_events
+import asyncio.events
+import asyncio.tasks
+import concurrent.futures.thread
+import contextvars
+import functools
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+#: Frames below these are the loop's or the runner's, not the creator's.
+LOOP_CODES: frozenset[CodeType] = frozenset(
+    {
+        asyncio.events.Handle._run.__code__,
+        asyncio.base_events.BaseEventLoop.run_forever.__code__,
+        asyncio.base_events.BaseEventLoop.run_until_complete.__code__,
+        threading.Thread.run.__code__,
+    }
+)
+#: A worker of a pool that waits for work has this code on top of its stack.
+POOL_WORKER_CODE: CodeType | None = getattr(getattr(concurrent.futures.thread, "_worker", None), "__code__", None)
+POOL_JOB_CODE: CodeType | None = getattr(
+    getattr(getattr(concurrent.futures.thread, "_WorkItem", None), "run", None), "__code__", None
+)
+
+_HARNESS = ("/pluggy/", "/_pytest/", "/pytest_asyncio/")
+
+
+def is_harness(filename: str) -> bool:
+    """Tell whether a file belongs to the test runner."""
+    return any(part in filename for part in _HARNESS)
+
+
+def patch(
+    where: type | ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
+    """Replace a method by a wrapper around it; return what puts it back."""
+    original = where.__dict__[name]
+    setattr(where, name, functools.wraps(original)(wrap(original)))
+    return lambda: setattr(where, name, original)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRegistry:
+    """How asyncio's register of tasks takes a weak reference in, and lets it go."""
+
+    remember: Callable[[weakref.ref[Any]], None]
+    forget: Callable[[weakref.ref[Any]], None]
+
+
+def on_task_registered(make: Callable[[TaskRegistry], Callable[[asyncio.Task[Any]], None]]) -> Callable[[], None]:
+    """Take the place of the method through which every task becomes known to asyncio; return what puts it back.
+
+    asyncio adds each task that is scheduled to one ``WeakSet``, whoever made it and for whichever loop, by calling its
+    method ``add``. An eager task is added when it suspends for the first time. A ``WeakSet`` keeps weak references in a
+    set; ours go into it instead of its own, so that a task costs one of them and not two.
+    """
+    names = [name for name in ("_scheduled_tasks", "_all_tasks") if hasattr(asyncio.tasks, name)]
+    registry: Any = getattr(asyncio.tasks, names[0]) if names else None
+    if not isinstance(getattr(registry, "data", None), set) or not hasattr(registry, "_remove"):
+        return lambda: None
+    before = registry.__dict__.get("add")
+    registry.add = make(TaskRegistry(registry.data.add, registry._remove))
+
+    def undo() -> None:
+        if before is None:
+            registry.__dict__.pop("add", None)
+        else:
+            registry.add = before
+
+    return undo
+
+
+def _module_of_frame(depth: int) -> str:
+    """Return the name of the module of a frame: of a caller of the caller, where ``depth`` is 1."""
+    try:
+        return sys._getframe(depth + 1).f_globals.get("__name__", "")
+    except ValueError:
+        return ""
+
+
+#: From 3.12 on the interpreter does it without making a frame object, which costs more than all else together.
+module_of_frame: Callable[[int], str] = getattr(sys, "_getframemodulename", _module_of_frame)
+
+
+def forget_task(task: asyncio.Task[Any]) -> None:
+    """Take a task out of asyncio's register, so that the closing of its loop does not wait for it for ever."""
+    asyncio.tasks._unregister_task(task)
+    task._log_destroy_pending = False  # type: ignore[attr-defined] # asyncio's own way to keep quiet
+
+
+def current_thread() -> threading.Thread | None:
+    """Return the current thread without making a ``_DummyThread`` of a foreign one."""
+    active: dict[int, threading.Thread] = getattr(threading, "_active", {})
+    return active.get(threading.get_ident())
+
+
+def pool_of(thread: threading.Thread) -> ThreadPoolExecutor | None:
+    """Return the pool that a thread works for."""
+    target: Any = getattr(thread, "_target", None)
+    if target is None or getattr(target, "__code__", None) is not POOL_WORKER_CODE:
+        return None
+    args = getattr(thread, "_args", ())
+    reference = args[0] if args else None
+    pool = reference() if callable(reference) else None
+    return pool if isinstance(pool, ThreadPoolExecutor) else None
+
+
+def default_pool(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor | None:
+    """Return the default executor of a loop; uvloop has it where only the collector sees it."""
+    if hasattr(loop, "_default_executor"):
+        pool = loop._default_executor
+        return pool if isinstance(pool, ThreadPoolExecutor) else None
+    return next((thing for thing in gc.get_referents(loop) if isinstance(thing, ThreadPoolExecutor)), None)
+
+
+def is_cached_worker(thread: threading.Thread) -> bool:
+    """Tell whether a thread is one that a library keeps to give it one job after the other."""
+    target: Any = getattr(thread, "_target", None)
+    code = getattr(target, "__code__", None)
+    if code is not None and code is POOL_WORKER_CODE:
+        return True
+    module = type(thread).__module__ if target is None else getattr(target, "__module__", None)
+    return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
+
+
+def job_of(frame: FrameType | None) -> tuple[contextvars.Context | None, concurrent.futures.Future[Any] | None]:
+    """Return the context that a worker's job runs in, and the job's future, as far as its frames show them."""
+    context = future = None
+    while frame is not None:
+        if frame.f_code is POOL_JOB_CODE:
+            future = getattr(frame.f_locals.get("self"), "future", None)
+        elif is_kept_worker_code(frame.f_code):
+            found = (value for value in frame.f_locals.values() if isinstance(value, contextvars.Context))
+            context = context or next(found, None)
+        frame = frame.f_back
+    return context, future
+
+
+def is_kept_worker_code(code: CodeType) -> bool:
+    """Tell whether code is that of anyio or trio that runs a job in a thread."""
+    return "/anyio/" in code.co_filename or "/trio/" in code.co_filename
+
+
+def give_owners_to_anyio(get: Callable[[], Any], put: Callable[[Any], object]) -> None:
+    """Let anyio's one task that runs all tests and fixtures take the owner from whoever gives it a job.
+
+    Its context is that of the first job, for ever; so each job sets it anew.
+    """
+    if "anyio" in sys.modules:
+        for name in ("anyio._backends._asyncio", "anyio._backends._trio"):
+            if (module := sys.modules.get(name)) is not None:
+                _give_owners(module, get, put)
+
+
+def _give_owners(module: ModuleType, get: Callable[[], Any], put: Callable[[Any], object]) -> None:
+    runner: Any = getattr(module, "TestRunner", None)
+    call = getattr(runner, "_call_in_runner_task", None)
+    if call is None or getattr(call, "_gives_owner", False):
+        return
+
+    @functools.wraps(call)
+    def wrapper(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        owner = get()
+
+        async def owned(*args: Any, **kwargs: Any) -> Any:
+            put(owner)
+            return await func(*args, **kwargs)
+
+        return call(self, owned, *args, **kwargs)
+
+    wrapper._gives_owner = True  # type: ignore[attr-defined] # a mark of our own
+    runner._call_in_runner_task = wrapper
+
+
+def is_default_pool(pool: ThreadPoolExecutor) -> bool:
+    """Tell whether a pool is the default one of a loop; looks at everything that refers to it, so only on suspicion."""
+    for holder in gc.get_referrers(pool):
+        if isinstance(holder, asyncio.AbstractEventLoop):
+            return True
+        if isinstance(holder, dict) and holder.get("_default_executor") is pool:
+            return True
+    return False
+
+
+def workers(pool: ThreadPoolExecutor) -> list[threading.Thread]:
+    """Return the threads of a pool that are alive."""
+    return [thread for thread in list(getattr(pool, "_threads", ())) if thread.is_alive()]
+
+
+def release_pool(loop: asyncio.AbstractEventLoop, pool: ThreadPoolExecutor) -> None:
+    """Shut the default executor of a loop down without waiting for the jobs that still run in it."""
+    pool.shutdown(wait=False, cancel_futures=True)
+    loop.set_default_executor(ThreadPoolExecutor(1))  # it starts no thread before it gets a job
+
+
+def runner_loop(runner: asyncio.Runner) -> asyncio.AbstractEventLoop | None:
+    """Return the loop of a runner that is about to close, None where it never had one."""
+    loop = getattr(runner, "_loop", None)
+    return loop if isinstance(loop, asyncio.AbstractEventLoop) and not loop.is_closed() else None
+
+
+def frames() -> dict[int, Any]:
+    """Return the innermost frame of every thread that runs Python, by identifier."""
+    return sys._current_frames()

@@ -1,0 +1,186 @@
+"""The verdict: candidates are what is alive, the owner decides who is blamed, and what ends in time is let go.
+
+The wall: brings the parts together for one scope; knows no pytest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from . import _internals
+from ._births import BIRTHS, Birth, TaskBirth, birth_of
+from ._contain import end_tasks
+from ._owner import IMPORT, OWNER, Owner
+from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for, is_idle_worker
+from ._scope import Scope, live_threads
+from ._settle import Deadline, Task, settle_tasks, settle_threads, watch
+from ._suspects import raw_thread_leak, seen, task_leak, thread_leak
+
+Blame: TypeAlias = Callable[[Owner | None, int], str | None]
+_AFTER_COLLECTION = 0.02
+SWALLOWED = "It swallowed its cancellation."
+SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
+
+
+def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> list[tuple[TaskBirth, Task, str]]:
+    """Return the births that the scope would be blamed for, with their tasks and the label of the owner."""
+    found = []
+    for birth in births:
+        task, label = birth(), blame(birth.owner, birth.serial)
+        if task is None or label is None or birth.reported or exception_for(TASK_RULES, birth) is not None:
+            continue
+        if not scope.ignored(task_leak(birth, task, label)):
+            found.append((birth, task, label))
+    return found
+
+
+def convict_tasks(scope: Scope, suspects: list[tuple[TaskBirth, Task, str]]) -> None:
+    """Call what is still pending a leak, and end it."""
+    left = [(birth, task, label) for birth, task, label in suspects if not task.done()]
+    if not left:
+        return
+    scope.count()
+    leaks = {task: task_leak(birth, task, label) for birth, task, label in left}
+    for birth, _, _ in left:
+        birth.reported = True
+    for task in end_tasks(leaks):
+        leaks[task] = replace(leaks[task], diagnosis=SWALLOWED, remedy=SWALLOWED_REMEDY)
+    scope.leaks += leaks.values()
+    for birth, task, _ in left:
+        if not task.done():
+            BIRTHS.tasks.pop(birth.serial, None)
+
+
+def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, blame: Blame | None = None) -> None:
+    """Wait for the tasks of a scope, and convict those that do not end."""
+    if suspects := task_suspects(scope, births, blame or scope.blame):
+        settle_tasks([task for _, task, _ in suspects], deadline)
+        convict_tasks(scope, suspects)
+
+
+def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int, deadline: Deadline) -> None:
+    """Judge what a loop that is about to be closed still has to do."""
+    judge_tasks(
+        scope,
+        [birth for birth in BIRTHS.pending_since(since) if _loop_of(birth) is loop],
+        deadline,
+        scope.blame_at_close,
+    )
+    pool = _internals.default_pool(loop)
+    if pool is None or not _busy(pool):
+        return
+    watch(lambda: not _busy(pool), deadline)
+    if busy := [found for found in _busy(pool) if not scope.ignored(thread_leak(found, scope.owner.label))]:
+        scope.count()
+        _convict_threads(scope, [(found, scope.owner.label) for found in busy])
+        _internals.release_pool(loop, pool)
+
+
+def _loop_of(birth: TaskBirth) -> asyncio.AbstractEventLoop | None:
+    task = birth()
+    return None if task is None else task.get_loop()
+
+
+def _busy(pool: ThreadPoolExecutor) -> list[SeenThread]:
+    frames = _internals.frames()
+    looks = [seen(worker, frames) for worker in _internals.workers(pool)]
+    return [found for found in looks if found.stops and not is_idle_worker(found)]
+
+
+# Threads.
+
+
+def judge_threads(scope: Scope, deadline: Deadline) -> None:
+    """Wait for the threads of a scope, and convict those that do not end."""
+    if not BIRTHS.workers and BIRTHS.threads_started == scope.started and scope.idents.issuperset(_internals.frames()):
+        return
+    suspects = _thread_suspects(scope)
+    raw = _raw_suspects(scope)
+    if not suspects and not raw:
+        return
+    settle_threads([found.thread for found, _ in suspects], deadline)
+    watch(lambda: not _alive(raw), deadline)
+    if any(found.thread.is_alive() for found, _ in suspects):
+        gc.collect()  # a pool that only a cycle keeps alive ends its workers now
+        settle_threads([found.thread for found, _ in suspects], Deadline(_AFTER_COLLECTION))
+    left = _thread_suspects(scope)
+    raw = _alive(raw)
+    if left or raw:
+        scope.count()
+        _convict_threads(scope, left)
+        frames = _internals.frames()
+        leaks = [raw_thread_leak(ident, frames.get(ident), birth, label) for ident, birth, label in raw]
+        scope.leaks += [leak for leak in leaks if not scope.ignored(leak)]
+        for _, birth, _ in raw:
+            if birth is not None:
+                birth.reported = True
+
+
+def _convict_threads(scope: Scope, convicts: list[tuple[SeenThread, str]]) -> None:
+    for found, label in convicts:
+        scope.leaks.append(thread_leak(found, label))
+        if found.birth is not None:
+            found.birth.reported = True
+
+
+def _thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
+    frames = _internals.frames()
+    suspects = []
+    for thread in live_threads():
+        found = _found(scope, thread, frames)
+        if found is None or (found.birth is not None and found.birth.reported):
+            continue
+        if found.birth is not None and found.birth.owner is IMPORT:
+            scope.lasting.append(thread_leak(found, "import"))
+            found.birth.reported = True
+            continue
+        label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)
+        if label is None or exception_for(THREAD_RULES, found) is not None:
+            continue
+        if not scope.ignored(thread_leak(found, label)):
+            suspects.append((found, label))
+    return suspects
+
+
+def _found(scope: Scope, thread: threading.Thread, frames: dict[int, Any]) -> SeenThread | None:
+    """Return a thread that came in this scope's time, or an older worker that got its job in it."""
+    birth = birth_of(thread)
+    if birth.serial > scope.mark if birth else thread.ident not in scope.idents:
+        return seen(thread, frames)
+    if thread in BIRTHS.workers and (job := _job(thread, frames)) is not None and job.serial > scope.mark:
+        return seen(thread, frames, job)
+    return None
+
+
+def _job(thread: threading.Thread, frames: dict[int, Any]) -> Birth | None:
+    """Return the birth of the job that a worker is busy with now, None where it is idle or nobody knows."""
+    context, future = _internals.job_of(frames.get(thread.ident or 0))
+    if future is not None:
+        return birth_of(future)
+    owner = context.get(OWNER) if context is not None else None
+    return None if owner is None else Birth(owner, (), BIRTHS.mark())
+
+
+def _raw_suspects(scope: Scope) -> list[tuple[int, Birth | None, str]]:
+    known = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+    known.add(threading.get_ident())
+    found = []
+    for ident in {*_internals.frames(), *BIRTHS.raw}:
+        birth = BIRTHS.raw.get(ident)
+        if ident in known or (ident in scope.idents if birth is None else birth.serial < scope.mark or birth.reported):
+            continue
+        label = scope.blame(birth.owner, birth.serial) if birth else scope.blame(None)
+        if label is not None:
+            found.append((ident, birth, label))
+    return found
+
+
+def _alive(raw: list[tuple[int, Birth | None, str]]) -> list[tuple[int, Birth | None, str]]:
+    alive = {*_internals.frames(), *BIRTHS.raw}
+    return [suspect for suspect in raw if suspect[0] in alive]

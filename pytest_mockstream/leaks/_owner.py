@@ -1,0 +1,41 @@
+"""Who a task or a thread is credited to.
+
+The wall: names and links only; nothing here looks at tasks, threads or pytest. An owner travels in a ``ContextVar``: a
+task inherits it with its creator's context.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class Owner:
+    """A test, a fixture, or whatever else starts things.
+
+    Attributes:
+        label: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"`` or ``"block"``.
+        within: the owner that this one is part of; a function-scoped fixture is part of its test.
+        over: whether it has ended, so that everything it started should have, too.
+        leaked: whether something of it was left; what that starts later is not the next test's.
+        mark: the serial number that births had reached when it began.
+    """
+
+    label: str
+    within: Owner | None = None
+    over: bool = False
+    leaked: bool = False
+    mark: int = 0
+
+    @property
+    def root(self) -> Owner:
+        """The outermost owner, which is judged."""
+        return self if self.within is None else self.within.root
+
+
+#: What an import started lives as long as the process; what the check itself starts is nobody's leak.
+IMPORT = Owner("import")
+CHECK = Owner("check")
+
+OWNER: ContextVar[Owner | None] = ContextVar("pytest_mockstream_owner", default=None)

@@ -1,0 +1,122 @@
+"""What runs on and is no leak: a few named rules, each with its reason.
+
+The wall: each rule looks at one task or thread and says yes or no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Generic, TypeVar
+
+from . import _internals, _look
+from ._births import Birth, TaskBirth
+from ._look import Stop
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[T]):
+    """One exception.
+
+    Attributes:
+        name: for the report of what was let go.
+        reason: why it is no leak.
+        holds: tells whether something is meant.
+    """
+
+    name: str
+    reason: str
+    holds: Callable[[T], bool]
+
+
+def _code_of(task: asyncio.Task[Any]) -> Any:
+    coro = task.get_coro()
+    return getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
+
+
+def _is_anyio_runner(birth: TaskBirth) -> bool:
+    task = birth()
+    code = None if task is None else _code_of(task)
+    return code is not None and code.co_name == "_run_tests_and_fixtures" and "anyio" in code.co_filename
+
+
+def _is_by_collector(birth: TaskBirth) -> bool:
+    task = birth()
+    if type(task and task.get_coro()).__name__ == "async_generator_athrow":
+        return True
+    return any(code.co_name == "__del__" for code in _look.codes(birth.frames))
+
+
+TASK_RULES = (
+    Rule("anyio-runner", "anyio's plugin runs tests and fixtures in this task and ends it itself", _is_anyio_runner),
+    Rule(
+        "garbage-collection",
+        "a finaliser started it, whenever the collector came; the test that runs now has nothing to do with it",
+        _is_by_collector,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenThread:
+    """A thread, where it stands, the innermost frame first, and who is behind it."""
+
+    thread: threading.Thread
+    stops: list[Stop]
+    birth: Birth | None
+
+
+def _named(*starts: str) -> Callable[[SeenThread], bool]:
+    return lambda seen: seen.thread.name.startswith(starts)
+
+
+def _is_idle_in_default_pool(seen: SeenThread) -> bool:
+    pool = _internals.pool_of(seen.thread)
+    return pool is not None and is_idle_worker(seen) and _internals.is_default_pool(pool)
+
+
+def is_idle_worker(seen: SeenThread) -> bool:
+    """Tell whether a thread is a pool's and waits for work."""
+    return bool(seen.stops) and seen.stops[0].code is _internals.POOL_WORKER_CODE
+
+
+def _is_idle_anyio_worker(seen: SeenThread) -> bool:
+    """Tell whether it waits in ``queue.get`` called straight from anyio's own loop."""
+    inner = [stop.code for stop in seen.stops]
+    for code, caller in pairwise(inner):
+        if caller.co_qualname == "WorkerThread.run" and "/anyio/" in caller.co_filename:
+            return code is queue.Queue.get.__code__
+    return False
+
+
+def _is_idle_trio_worker(seen: SeenThread) -> bool:
+    code = seen.stops[0].code if seen.stops else None
+    return code is not None and code.co_name == "_work" and code.co_filename.endswith("/trio/_core/_thread_cache.py")
+
+
+def _is_execnet(seen: SeenThread) -> bool:
+    return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
+
+
+THREAD_RULES = (
+    Rule(
+        "default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool
+    ),
+    Rule("anyio-worker", "anyio keeps idle workers and ends them with their loop", _is_idle_anyio_worker),
+    Rule("trio-worker", "trio keeps idle workers, which end after ten seconds", _is_idle_trio_worker),
+    Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),
+    Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _named("pytest_timeout ")),
+    Rule("debugger", "a debugger's own threads live as long as the session", _named("pydevd.", "ptvsd.", "debugpy.")),
+    Rule("pytest-xdist", "execnet's own threads carry the results to the controller", _is_execnet),
+)
+
+
+def exception_for(rules: tuple[Rule[T], ...], thing: T) -> Rule[T] | None:
+    """Return the rule that lets something go, or None."""
+    return next((rule for rule in rules if rule.holds(thing)), None)

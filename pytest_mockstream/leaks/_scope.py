@@ -1,0 +1,97 @@
+"""One test, or one block, that is judged: what it began with, and what it leaves.
+
+The wall: keeps the baseline and decides whose a thing is; waiting and ending are done elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import _internals
+from ._births import BIRTHS
+from ._owner import Owner
+from ._values import Counts, Leak, LeakReport
+
+
+def _nothing(leak: Leak) -> bool:
+    return False
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """What is known of a test or block on stage.
+
+    Attributes:
+        owner: its owner.
+        grace: seconds to wait for what it left.
+        ignored: tells whether something is left on purpose.
+        mark: births after it are this scope's time.
+        idents: the threads that there were.
+        started: how many threads had been started.
+        leaks: found so far.
+        lasting: threads that imports started meanwhile.
+        interrupted: whether the user broke off; then nothing is judged.
+        called_at: the serial number that births had reached when the setup was over.
+        ending: the wider fixture that is judged right now.
+        counts: how many tasks and threads there are, once something was found.
+    """
+
+    owner: Owner
+    grace: float
+    ignored: Callable[[Leak], bool] = _nothing
+    mark: int = field(default_factory=BIRTHS.mark)
+    idents: frozenset[int] = field(default_factory=lambda: frozenset(_internals.frames()))
+    started: int = field(default_factory=lambda: BIRTHS.threads_started)
+    leaks: list[Leak] = field(default_factory=list)
+    lasting: list[Leak] = field(default_factory=list)
+    interrupted: bool = False
+    called_at: float = math.inf
+    ending: Owner | None = None
+    counts: Counts | None = None
+
+    def blame(self, owner: Owner | None, serial: int = 0) -> str | None:
+        """Return the label of who is to blame for something that was born in this scope's time; None: not this one."""
+        root = None if owner is None else owner.root
+        if self.ending is not None:
+            return self.ending.label if root is self.ending else None
+        if owner is None or root is None:
+            return self.owner.label
+        if root is self.owner:
+            # A context that was copied during the setup may be used by the test itself.
+            return self.owner.label if owner.label == "setup" and serial > self.called_at else owner.label
+        # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.
+        return self.owner.label if root.over and not root.leaked and root.label == self.owner.label else None
+
+    def blame_at_close(self, owner: Owner | None, serial: int) -> str | None:
+        """Do as ``blame``, for a loop that is closed now: what a fixture left on it cannot end after the fixture."""
+        if owner is not None and owner.root.label.startswith("fixture:") and owner.root.over and not owner.root.leaked:
+            return owner.root.label
+        return self.blame(owner, serial)
+
+    def count(self) -> None:
+        """Note how many tasks and threads there are, and how many of them there were before."""
+        pending = [birth.serial for birth in BIRTHS.pending_since(0)]
+        idents = frozenset(_internals.frames())
+        before = sum(serial < self.mark for serial in pending)
+        first = self.counts
+        self.counts = Counts(
+            tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
+            threads=(len(self.idents), max(len(idents), first.threads[1] if first else 0)),
+        )
+
+    def report(self, title: str) -> LeakReport:
+        """Return what was found."""
+        return LeakReport(leaks=tuple(self.leaks), counts=self.counts or Counts(), grace=self.grace, title=title)
+
+
+def live_threads() -> list[threading.Thread]:
+    """Return all threads but the current one and those that only look like one."""
+    current = threading.current_thread()
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread is not current and not isinstance(thread, threading._DummyThread)
+    ]

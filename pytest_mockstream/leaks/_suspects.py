@@ -1,0 +1,92 @@
+"""Turn a task or a thread that still runs into a ``Leak``.
+
+The wall: one thing at a time; whether it is one is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from . import _diagnosis, _internals, _look
+from ._births import Birth, TaskBirth, birth_of
+from ._rules import SeenThread, is_idle_worker
+from ._values import Leak
+
+
+def task_leak(birth: TaskBirth, task: asyncio.Task[Any], owner: str) -> Leak:
+    """Return what is known of a task."""
+    stops = _look.of_task(task)
+    diagnosis, remedy = _diagnosis.of_task(stops, task)
+    return Leak(
+        kind="task",
+        name=task.get_name(),
+        owner=owner,
+        created_at=_look.created_at(birth.frames),
+        waits_at=_look.user_site(stop.site for stop in stops),
+        diagnosis=diagnosis,
+        remedy=remedy,
+        functions=_look.names([*_look.codes(birth.frames), *(stop.code for stop in stops)]),
+    )
+
+
+def seen(thread: threading.Thread, frames: dict[int, Any], birth: Birth | None = None) -> SeenThread:
+    """Return a thread and where it stands; its birth may be that of the job that it does."""
+    return SeenThread(thread, _look.of_thread(frames.get(thread.ident or 0)), birth or birth_of(thread))
+
+
+def thread_leak(found: SeenThread, owner: str) -> Leak:
+    """Return what is known of a thread."""
+    thread = found.thread
+    birth = found.birth
+    pool = _internals.pool_of(thread)
+    if pool is not None and is_idle_worker(found):
+        diagnosis: str | None = "It is an idle worker of a ThreadPoolExecutor that was never shut down."
+        remedy = "Use the pool in a `with` statement, or call its shutdown()."
+        birth = birth_of(pool) or birth
+    elif pool is not None:
+        diagnosis, remedy = "It is still at work on a job of its pool.", "Wait for the job, or make it end early."
+    else:
+        diagnosis, remedy = _diagnosis.of_thread(found.stops)
+    return Leak(
+        kind="thread",
+        name=thread.name,
+        owner=owner,
+        created_at=_created(birth),
+        waits_at=None if pool is not None and is_idle_worker(found) else _waits(found),
+        diagnosis=diagnosis,
+        remedy=remedy,
+        functions=_functions(birth, found),
+        detail="daemon" if thread.daemon else "",
+    )
+
+
+def raw_thread_leak(ident: int, frame: Any, birth: Birth | None, owner: str) -> Leak:
+    """Return what is known of a thread that has no ``Thread`` object."""
+    stops = _look.of_thread(frame)
+    diagnosis, remedy = _diagnosis.of_thread(stops)
+    return Leak(
+        kind="thread",
+        name=f"_thread {ident}",
+        owner=owner,
+        created_at=_created(birth),
+        waits_at=_look.user_site(stop.site for stop in stops),
+        diagnosis=diagnosis,
+        remedy=remedy if diagnosis else "Tell it to end.",
+        functions=_look.names([*(stop.code for stop in stops), *_look.codes(birth.frames if birth else ())]),
+        detail="raw",
+    )
+
+
+def _created(birth: Birth | None) -> Any:
+    return None if birth is None else _look.created_at(birth.frames)
+
+
+def _waits(found: SeenThread) -> Any:
+    return _look.user_site(stop.site for stop in found.stops)
+
+
+def _functions(birth: Birth | None, found: SeenThread) -> frozenset[str]:
+    made = () if birth is None else birth.frames
+    return _look.names([*_look.codes(made), *(stop.code for stop in found.stops)])

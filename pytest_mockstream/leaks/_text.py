@@ -1,0 +1,79 @@
+"""The report as text.
+
+The wall: values in, text out; source lines are read from files, nothing else is looked at.
+"""
+
+from __future__ import annotations
+
+import linecache
+from dataclasses import replace
+
+from pytest_mockstream._callsite import CallSite
+
+from ._values import Leak, LeakReport
+
+_OWNERS = {
+    "test": "",
+    "block": "",
+    "setup": ", by a hook of another plugin that sets the test up",
+    "import": ", by an import",
+}
+
+
+def render(report: LeakReport) -> str:
+    """Return what leaked, why, and what to do, identical leaks grouped."""
+    if not report.leaks:
+        return f"{report.title} left nothing running"
+    counts = report.counts
+    number = len(report.leaks)
+    lines = [
+        f"{report.title} left {number} {'thing' if number == 1 else 'things'} running"
+        f" (tasks {counts.tasks[0]} -> {counts.tasks[1]}, threads {counts.threads[0]} -> {counts.threads[1]}),"
+        f" still there after {report.grace:.2f} s:"
+    ]
+    for leak, names in _grouped(report.leaks):
+        lines += _entry(leak, names)
+    return "\n".join(lines)
+
+
+def exemption(leak: Leak) -> str:
+    """Return how to exempt a leak by its creator, or by its name where the creator is not known."""
+    key = leak.created_at.function.rpartition(".")[2] if leak.created_at else leak.name
+    return f"ignore={[key]!r}"
+
+
+def _grouped(leaks: tuple[Leak, ...]) -> list[tuple[Leak, list[str]]]:
+    groups: dict[Leak, list[str]] = {}
+    for leak in leaks:
+        groups.setdefault(replace(leak, name=""), []).append(leak.name)
+    return list(groups.items())
+
+
+def _entry(leak: Leak, names: list[str]) -> list[str]:
+    what = f"{leak.kind} {names[0]!r}" if len(names) == 1 else f"{len(names)} {leak.kind}s {_some(names)}"
+    waits = f" waits at {place(leak.waits_at)}" if leak.waits_at else ""
+    lines = [f"  {what}{f' ({leak.detail})' if leak.detail else ''}{waits}"]
+    verb = "opened" if leak.kind == "stream" else "created"
+    created = f"{leak.created_at} in {leak.created_at.function}" if leak.created_at else "a place that nobody saw"
+    lines.append(f"    {verb} at {created}{_by(leak.owner)}")
+    lines.append("    " + " ".join(part for part in (leak.diagnosis, leak.remedy) if part))
+    lines.append(f"    If it is meant to live on: @pytest.mark.assert_no_leaks({exemption(leak)}).")
+    return lines
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(map(repr, names[:3]))
+    return shown if len(names) <= 3 else f"{shown}, ..."
+
+
+def _by(owner: str) -> str:
+    if owner.startswith("fixture:"):
+        _, name, scope = owner.split(":")
+        return f", by the fixture {name!r} ({scope})"
+    return _OWNERS.get(owner, "")
+
+
+def place(site: CallSite) -> str:
+    """Return a place with its source line."""
+    source = linecache.getline(site.filename, site.lineno).strip()
+    return f"{site} in {site.function}{f': {source}' if source else ''}"

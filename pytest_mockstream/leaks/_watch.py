@@ -1,0 +1,144 @@
+"""The watch that stands beside a session: it opens a scope for each test, and judges it when it is over.
+
+The wall: knows no pytest; the plugin tells it when something begins and ends.
+
+Theory of operation: a loop that dies with its test is judged just before ``asyncio.Runner.close``, which would cancel
+all its tasks without a word. Everything else is judged when the test is over. A forked child takes no part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+from . import _internals
+from ._births import BIRTHS
+from ._judge import judge_closing_loop, judge_tasks, judge_threads
+from ._owner import OWNER, Owner
+from ._scope import Scope
+from ._settle import Deadline, can_pump
+from ._values import Leak
+
+_MARK = "_pytest_mockstream_mark"
+
+
+class LeakWatch:
+    """Watches tasks and threads from ``start`` to ``stop``; one scope at a time."""
+
+    def __init__(self) -> None:
+        self.scope: Scope | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._pid = 0
+        self._before: Owner | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether this process is the one that began to watch."""
+        return self._pid == os.getpid()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._pid = os.getpid()
+        self._before = OWNER.get()
+        BIRTHS.install()
+        self._undo = [
+            _internals.patch(asyncio.Runner, "__init__", _marking),
+            _internals.patch(asyncio.Runner, "__exit__", _noting_exception),
+            _internals.patch(asyncio.Runner, "close", self._closing),
+        ]
+
+    def stop(self) -> None:
+        """Stop to watch and put everything back."""
+        for undo in reversed(self._undo):
+            undo()
+        self._undo = []
+        BIRTHS.uninstall()
+        OWNER.set(self._before)
+
+    def open(self, scope: Scope) -> None:
+        """Put a test or block on stage."""
+        _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
+        self.scope = scope
+        OWNER.set(scope.owner)
+
+    def begin_call(self) -> None:
+        """Say that the setup is over and the test itself begins."""
+        _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
+        if self.scope is not None:
+            self.scope.called_at = BIRTHS.mark()
+            OWNER.set(self.scope.owner)
+
+    def close(self) -> None:
+        """Take it off."""
+        if self.scope is not None:
+            self.scope.owner.over = True
+            self.scope.owner.leaked = bool(self.scope.leaks)
+        self.scope = None
+        OWNER.set(self._before)
+
+    def judge(self, streams: Callable[[], list[Leak]] = list) -> None:
+        """Judge the scope on stage; what it is blamed for is in its ``leaks``.
+
+        Args:
+            streams: returns those that are open; it is asked when everything has had its time, and before any
+                garbage collection.
+        """
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active:
+            return
+        deadline = Deadline(scope.grace)
+        judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
+        scope.leaks += [leak for leak in streams() if not scope.ignored(leak)]
+        judge_threads(scope, deadline)
+
+    def mark(self) -> int:
+        """Return a serial number that is higher than that of every birth so far."""
+        return BIRTHS.mark()
+
+    def judge_ended(self, owner: Owner) -> None:
+        """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active:
+            return
+        scope.ending = owner
+        mark, started, scope.mark, scope.started = scope.mark, scope.started, owner.mark, -1
+        deadline = Deadline(scope.grace)
+        judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
+        judge_threads(scope, deadline)
+        owner.leaked = bool(scope.leaks)
+        scope.mark, scope.started, scope.ending = mark, started, None
+
+    def _closing(self, close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
+        def wrapper(runner: asyncio.Runner) -> None:
+            scope = self.scope
+            loop = _internals.runner_loop(runner)
+            if loop is not None and scope is not None and can_pump(loop) and self._may_judge(runner, scope):
+                judge_closing_loop(scope, loop, getattr(runner, _MARK, 0), Deadline(scope.grace))
+            close(runner)
+
+        return wrapper
+
+    def _may_judge(self, runner: asyncio.Runner, scope: Scope) -> bool:
+        return self.active and not scope.interrupted and not getattr(runner, _FAILED, False)
+
+
+_FAILED = "_pytest_mockstream_failed"
+
+
+def _marking(init: Callable[..., None]) -> Callable[..., None]:
+    def wrapper(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> None:
+        setattr(runner, _MARK, BIRTHS.mark())
+        init(runner, *args, **kwargs)
+
+    return wrapper
+
+
+def _noting_exception(leave: Callable[..., None]) -> Callable[..., None]:
+    def wrapper(runner: asyncio.Runner, kind: Any = None, error: Any = None, tb: Any = None) -> None:
+        # A runner that ends by an exception cancels what it still has: that is its work, and no leak.
+        setattr(runner, _FAILED, kind is not None)
+        leave(runner, kind, error, tb)
+
+    return wrapper
