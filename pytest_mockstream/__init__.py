@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ._sdk import MockStreamSDK
     from ._stream import MockStream
     from ._sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
+    from .leaks import Leak, LeakReport, leak_check
 
 __all__ = [
     "CompletedToolCall",
@@ -61,7 +62,9 @@ __all__ = [
     "Gate",
     "HTTPError",
     "KeepAlive",
+    "Leak",
     "LeakError",
+    "LeakReport",
     "Malformed",
     "MalformedChunkError",
     "MockStream",
@@ -90,6 +93,7 @@ __all__ = [
     "UnusedScriptError",
     "Usage",
     "Wait",
+    "leak_check",
     "sweep_cancellation",
     "sweep_faults",
     "sweep_threads",
@@ -132,6 +136,7 @@ _HOMES = {
     "_sdk": ("MockStreamSDK",),
     "_stream": ("MockStream",),
     "_sweep": ("SweepResult", "sweep_cancellation", "sweep_faults", "sweep_threads"),
+    "leaks": ("Leak", "LeakReport", "leak_check"),
 }
 
 

@@ -29,7 +29,15 @@ class UnusedScriptError(MockStreamError, AssertionError):
 
 
 class LeakError(MockStreamError, AssertionError):
-    """Something that a test started is still running after it."""
+    """Something that a test or a block started is still running after it.
+
+    Attributes:
+        report: the ``LeakReport``.
+    """
+
+    def __init__(self, message: str, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class SweepError(MockStreamError, AssertionError):

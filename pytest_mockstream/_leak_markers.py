@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ._exceptions import ScriptError
-from ._legal import seconds
+from ._legal import duration
 from .leaks import KINDS, Leak, compile_ignores
 
 _KEYWORDS = {
@@ -103,7 +103,7 @@ def _keywords(marker: pytest.Mark) -> Mapping[str, Any]:
 def _assert_no_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
     plan = replace(plan, strict=True)
     if "grace" in keywords:
-        plan = replace(plan, grace=seconds(keywords["grace"], "grace"))
+        plan = replace(plan, grace=duration(keywords["grace"], "grace"))
     if "ignore" in keywords:
         plan = replace(plan, ignore=(*plan.ignore, *compile_ignores(keywords["ignore"], "ignore")))
     if "kinds" in keywords:

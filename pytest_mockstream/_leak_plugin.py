@@ -20,7 +20,7 @@ import pytest
 
 from ._leak_markers import Plan, plan_for
 from ._leak_summary import LeakSummary
-from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches
+from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees
 
 _LEAKS = pytest.StashKey[list[dict[str, Any]]]()
 _PLAN = pytest.StashKey[Plan]()
@@ -47,8 +47,14 @@ class LeakPlugin:
 
     # The session.
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         self._watch.start()
+        self._summary.armed = {**sees(self._watch), "streams": True}
+
+    def pytest_enter_pdb(self) -> None:
+        # Whoever looks around with a debugger is no leak, and its threads are none either.
+        self._interrupt()
 
     def pytest_sessionfinish(self) -> None:
         self._watch.stop()

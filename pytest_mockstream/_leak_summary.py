@@ -19,11 +19,11 @@ class LeakSummary:
         mode: ``"error"`` or ``"warn"``.
         grace: seconds.
         path: where to write the JSON report, or None.
-        armed: which kinds the check has proved to see.
     """
 
-    def __init__(self, mode: str, grace: float, path: str | None, armed: dict[str, bool]) -> None:
-        self._head = {"version": 1, "mode": mode, "grace": grace, "armed": armed}
+    def __init__(self, mode: str, grace: float, path: str | None) -> None:
+        self._head = {"version": 1, "mode": mode, "grace": grace}
+        self.armed: dict[str, bool] = {}
         self._path = path
         self._leaks: list[dict[str, Any]] = []
         self._stale: list[str] = []
@@ -34,9 +34,8 @@ class LeakSummary:
             self._stale.append(stale)
 
     def pytest_report_header(self) -> str:
-        armed: Any = self._head["armed"]
-        seen = ", ".join(f"{kind}" for kind, sees in armed.items() if sees)
-        blind = ", ".join(kind for kind, sees in armed.items() if not sees)
+        seen = ", ".join(kind for kind, sees in self.armed.items() if sees)
+        blind = ", ".join(kind for kind, sees in self.armed.items() if not sees)
         return (
             f"leak check: {self._head['mode']}, grace {self._head['grace']:g} s (armed: {seen or 'nothing'}"
             f"{f'; cannot see: {blind}' if blind else ''})"
@@ -46,7 +45,7 @@ class LeakSummary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._path is None or hasattr(session.config, "workerinput"):
             return
-        content = {**self._head, "leaks": self._leaks, "stale": self._stale}
+        content = {**self._head, "armed": self.armed, "leaks": self._leaks, "stale": self._stale}
         Path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

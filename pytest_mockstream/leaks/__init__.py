@@ -5,6 +5,8 @@ The wall: of ours only the floor below; no pytest and no stream. Open streams co
 
 from __future__ import annotations
 
+from ._canary import sees
+from ._check import leak_check
 from ._ignore import compile_ignores, matches
 from ._owner import OWNER, Owner
 from ._scope import Scope
@@ -21,5 +23,7 @@ __all__ = [
     "Owner",
     "Scope",
     "compile_ignores",
+    "leak_check",
     "matches",
+    "sees",
 ]

@@ -130,7 +130,7 @@ class Births:
 
         def add_and_note(task: asyncio.Task[Any]) -> None:
             depth = 1
-            while (module := module_of(depth))[:7] == "asyncio" and module not in _LOOP_MODULES:
+            while (module := module_of(depth) or "")[:7] == "asyncio" and module not in _LOOP_MODULES:
                 depth += 1
             frames: list[CodeType | int] = []
             note = frames.append

@@ -14,7 +14,7 @@ import contextlib
 from collections.abc import Iterable
 
 from . import _internals
-from ._settle import Deadline, Task, by_loop, can_pump, pump, watch
+from ._settle import Deadline, Task, by_loop, can_pump, pump, wait_here, watch
 
 _ROUNDS = 3
 _MOMENT = 0.05
@@ -34,21 +34,40 @@ def end_tasks(tasks: Iterable[Task]) -> set[Task]:
     return stubborn
 
 
+async def end_tasks_here(tasks: list[Task]) -> set[Task]:
+    """Do as ``end_tasks``, for tasks of the running loop."""
+    stubborn: set[Task] = set()
+    for number in range(_ROUNDS):
+        left = _cancel(tasks)
+        stubborn |= set(left) if number == _ROUNDS - 1 else set()
+        await wait_here(left, _MOMENT)
+    for task in tasks:
+        if not task.done():
+            _close(task)
+            await wait_here([task], _MOMENT)
+        _hush(task)
+    return stubborn
+
+
 def _end_on_idle(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
     stubborn: set[Task] = set()
     for number in range(_ROUNDS):
-        left = [task for task in tasks if not task.done()]
-        stubborn |= set(left) if number else set()
-        for task in left:
-            task.cancel()
+        left = _cancel(tasks)
+        stubborn |= set(left) if number == _ROUNDS - 1 else set()
         pump(loop, left, _MOMENT)
     for task in tasks:
         if not task.done():
-            stubborn.add(task)
-            _kill(loop, task)
-    for task in tasks:
+            _close(task)
+            pump(loop, [task], _MOMENT)
         _hush(task)
     return stubborn
+
+
+def _cancel(tasks: list[Task]) -> list[Task]:
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    return left
 
 
 def _end_on_running(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
@@ -61,18 +80,18 @@ def _end_on_running(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[T
     return set()
 
 
-def _kill(loop: asyncio.AbstractEventLoop, task: Task) -> None:
+def _close(task: Task) -> None:
+    """Close the coroutine of a task; its next step ends it, for a closed coroutine cannot go on."""
     coro = task.get_coro()
     with contextlib.suppress(RuntimeError, ValueError):  # it swallowed GeneratorExit, or it is running
         if coro is not None and hasattr(coro, "close"):
             coro.close()
     task.cancel()
-    pump(loop, [task], _MOMENT)
-    if not task.done():
-        _internals.forget_task(task)
 
 
 def _hush(task: Task) -> None:
-    """Fetch the exception of a task that we ended, or asyncio would say that nobody did."""
-    if task.done() and not task.cancelled():
+    """Fetch the exception of a task that we ended, or asyncio would say that nobody did; detach one that lives on."""
+    if not task.done():
+        _internals.forget_task(task)
+    elif not task.cancelled():
         task.exception()

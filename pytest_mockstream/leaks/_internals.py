@@ -87,16 +87,16 @@ def on_task_registered(make: Callable[[TaskRegistry], Callable[[asyncio.Task[Any
     return undo
 
 
-def _module_of_frame(depth: int) -> str:
+def _module_of_frame(depth: int) -> str | None:
     """Return the name of the module of a frame: of a caller of the caller, where ``depth`` is 1."""
     try:
-        return sys._getframe(depth + 1).f_globals.get("__name__", "")
+        return str(sys._getframe(depth + 1).f_globals.get("__name__"))
     except ValueError:
-        return ""
+        return None
 
 
 #: From 3.12 on the interpreter does it without making a frame object, which costs more than all else together.
-module_of_frame: Callable[[int], str] = getattr(sys, "_getframemodulename", _module_of_frame)
+module_of_frame: Callable[[int], str | None] = getattr(sys, "_getframemodulename", _module_of_frame)
 
 
 def forget_task(task: asyncio.Task[Any]) -> None:

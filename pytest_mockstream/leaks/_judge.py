@@ -15,20 +15,22 @@ from typing import Any, TypeAlias
 
 from . import _internals
 from ._births import BIRTHS, Birth, TaskBirth, birth_of
-from ._contain import end_tasks
+from ._contain import end_tasks, end_tasks_here
 from ._owner import IMPORT, OWNER, Owner
 from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for, is_idle_worker
 from ._scope import Scope, live_threads
-from ._settle import Deadline, Task, settle_tasks, settle_threads, watch
+from ._settle import Deadline, Task, settle_tasks, settle_threads, wait_here, watch
 from ._suspects import raw_thread_leak, seen, task_leak, thread_leak
+from ._values import Leak
 
+Suspect: TypeAlias = tuple[TaskBirth, Task, str]
 Blame: TypeAlias = Callable[[Owner | None, int], str | None]
 _AFTER_COLLECTION = 0.02
 SWALLOWED = "It swallowed its cancellation."
 SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
 
 
-def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> list[tuple[TaskBirth, Task, str]]:
+def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> list[Suspect]:
     """Return the births that the scope would be blamed for, with their tasks and the label of the owner."""
     found = []
     for birth in births:
@@ -40,28 +42,42 @@ def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> li
     return found
 
 
-def convict_tasks(scope: Scope, suspects: list[tuple[TaskBirth, Task, str]]) -> None:
-    """Call what is still pending a leak, and end it."""
+def convict_tasks(scope: Scope, suspects: list[Suspect]) -> dict[Task, Leak]:
+    """Return what is still pending as leaks."""
     left = [(birth, task, label) for birth, task, label in suspects if not task.done()]
-    if not left:
-        return
-    scope.count()
-    leaks = {task: task_leak(birth, task, label) for birth, task, label in left}
+    if left:
+        scope.count()
     for birth, _, _ in left:
         birth.reported = True
-    for task in end_tasks(leaks):
+    return {task: task_leak(birth, task, label) for birth, task, label in left}
+
+
+def record_tasks(scope: Scope, leaks: dict[Task, Leak], stubborn: Iterable[Task]) -> None:
+    """Add leaks to the scope once their tasks were made to end, which some of them may have resisted."""
+    for task in stubborn:
         leaks[task] = replace(leaks[task], diagnosis=SWALLOWED, remedy=SWALLOWED_REMEDY)
     scope.leaks += leaks.values()
-    for birth, task, _ in left:
-        if not task.done():
-            BIRTHS.tasks.pop(birth.serial, None)
+
+
+async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
+    """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
+    if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), scope.blame)):
+        return
+    loop = asyncio.get_running_loop()
+    await wait_here([task for _, task, _ in suspects if task.get_loop() is loop], deadline.left)
+    settle_tasks([task for _, task, _ in suspects if task.get_loop() is not loop], deadline)
+    if leaks := convict_tasks(scope, suspects):
+        mine = [task for task in leaks if task.get_loop() is loop]
+        stubborn = await end_tasks_here(mine) | end_tasks(task for task in leaks if task.get_loop() is not loop)
+        record_tasks(scope, leaks, stubborn)
 
 
 def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, blame: Blame | None = None) -> None:
     """Wait for the tasks of a scope, and convict those that do not end."""
     if suspects := task_suspects(scope, births, blame or scope.blame):
         settle_tasks([task for _, task, _ in suspects], deadline)
-        convict_tasks(scope, suspects)
+        if leaks := convict_tasks(scope, suspects):
+            record_tasks(scope, leaks, end_tasks(leaks))
 
 
 def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int, deadline: Deadline) -> None:
@@ -100,7 +116,7 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
     if not BIRTHS.workers and BIRTHS.threads_started == scope.started and scope.idents.issuperset(_internals.frames()):
         return
-    suspects = _thread_suspects(scope)
+    suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
         return
@@ -109,7 +125,7 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
     if any(found.thread.is_alive() for found, _ in suspects):
         gc.collect()  # a pool that only a cycle keeps alive ends its workers now
         settle_threads([found.thread for found, _ in suspects], Deadline(_AFTER_COLLECTION))
-    left = _thread_suspects(scope)
+    left = thread_suspects(scope)
     raw = _alive(raw)
     if left or raw:
         scope.count()
@@ -129,7 +145,7 @@ def _convict_threads(scope: Scope, convicts: list[tuple[SeenThread, str]]) -> No
             found.birth.reported = True
 
 
-def _thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
+def thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
     frames = _internals.frames()
     suspects = []
     for thread in live_threads():

@@ -28,6 +28,10 @@ class Owner:
     leaked: bool = False
     mark: int = 0
 
+    def belongs_to(self, owner: Owner) -> bool:
+        """Tell whether this is an owner, or part of it."""
+        return self is owner or (self.within is not None and self.within.belongs_to(owner))
+
     @property
     def root(self) -> Owner:
         """The outermost owner, which is judged."""

@@ -59,7 +59,7 @@ class Scope:
             return self.ending.label if root is self.ending else None
         if owner is None or root is None:
             return self.owner.label
-        if root is self.owner:
+        if owner.belongs_to(self.owner):
             # A context that was copied during the setup may be used by the test itself.
             return self.owner.label if owner.label == "setup" and serial > self.called_at else owner.label
         # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.

@@ -66,6 +66,12 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
         OWNER.reset(token)
 
 
+async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
+    """Wait for tasks of the running loop."""
+    if waiting := [task for task in tasks if not task.done()]:
+        await _wait(waiting, timeout=timeout)
+
+
 def watch(done: Callable[[], bool], deadline: Deadline) -> None:
     """Look again and again, until something is done or the deadline is over."""
     number = 0

@@ -15,13 +15,14 @@ from typing import Any
 
 from . import _internals
 from ._births import BIRTHS
-from ._judge import judge_closing_loop, judge_tasks, judge_threads
+from ._judge import judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
 from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import Deadline, can_pump
 from ._values import Leak
 
 _MARK = "_pytest_mockstream_mark"
+_FAILED = "_pytest_mockstream_failed"
 
 
 class LeakWatch:
@@ -29,7 +30,6 @@ class LeakWatch:
 
     def __init__(self) -> None:
         self.scope: Scope | None = None
-        self._undo: list[Callable[[], None]] = []
         self._pid = 0
         self._before: Owner | None = None
 
@@ -43,17 +43,22 @@ class LeakWatch:
         self._pid = os.getpid()
         self._before = OWNER.get()
         BIRTHS.install()
-        self._undo = [
-            _internals.patch(asyncio.Runner, "__init__", _marking),
-            _internals.patch(asyncio.Runner, "__exit__", _noting_exception),
-            _internals.patch(asyncio.Runner, "close", self._closing),
-        ]
+        if not _WATCHES:
+            _UNDO.extend(
+                (
+                    _internals.patch(asyncio.Runner, "__init__", _marking),
+                    _internals.patch(asyncio.Runner, "__exit__", _noting_exception),
+                    _internals.patch(asyncio.Runner, "close", _judging),
+                )
+            )
+        _WATCHES.append(self)
 
     def stop(self) -> None:
         """Stop to watch and put everything back."""
-        for undo in reversed(self._undo):
-            undo()
-        self._undo = []
+        _WATCHES.remove(self)
+        if not _WATCHES:
+            while _UNDO:
+                _UNDO.pop()()
         BIRTHS.uninstall()
         OWNER.set(self._before)
 
@@ -110,21 +115,35 @@ class LeakWatch:
         owner.leaked = bool(scope.leaks)
         scope.mark, scope.started, scope.ending = mark, started, None
 
-    def _closing(self, close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
-        def wrapper(runner: asyncio.Runner) -> None:
-            scope = self.scope
-            loop = _internals.runner_loop(runner)
-            if loop is not None and scope is not None and can_pump(loop) and self._may_judge(runner, scope):
-                judge_closing_loop(scope, loop, getattr(runner, _MARK, 0), Deadline(scope.grace))
-            close(runner)
+    async def judge_here(self) -> None:
+        """Do as ``judge``, from a coroutine."""
+        if (scope := self.scope) is not None and self.active:
+            deadline = Deadline(scope.grace)
+            await judge_tasks_here(scope, deadline)
+            judge_threads(scope, deadline)
 
-        return wrapper
+    def judge_closing(self, loop: asyncio.AbstractEventLoop, since: int) -> None:
+        """Judge what a loop still has to do that is about to be closed."""
+        scope = self.scope
+        if scope is not None and self.active and not scope.interrupted:
+            judge_closing_loop(scope, loop, since, Deadline(scope.grace))
 
-    def _may_judge(self, runner: asyncio.Runner, scope: Scope) -> bool:
-        return self.active and not scope.interrupted and not getattr(runner, _FAILED, False)
+
+# asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,
+# and what it judged is done when the outer one looks.
+_WATCHES: list[LeakWatch] = []
+_UNDO: list[Callable[[], None]] = []
 
 
-_FAILED = "_pytest_mockstream_failed"
+def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
+    def wrapper(runner: asyncio.Runner) -> None:
+        loop = _internals.runner_loop(runner)
+        if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
+            for watch in reversed(_WATCHES):
+                watch.judge_closing(loop, getattr(runner, _MARK, 0))
+        close(runner)
+
+    return wrapper
 
 
 def _marking(init: Callable[..., None]) -> Callable[..., None]:
