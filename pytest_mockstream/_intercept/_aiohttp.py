@@ -46,6 +46,9 @@ class _Troubles:
     def closed(self) -> Exception:
         return aiohttp.ClientConnectionError("Connection closed")
 
+    def unreachable(self) -> Exception:
+        return aiohttp.ClientConnectionError("[Errno -2] Name or service not known")
+
     def _incomplete(self, cause: Exception | None) -> Exception:
         why = "Not enough data to satisfy transfer length header."
         text = f"Response payload is not completed: <TransferEncodingError: 400, message={why!r}>"
@@ -177,6 +180,8 @@ def aiohttp_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
                 headers={name.lower(): value for name, value in req.headers.items()},
                 body=await _body_of(req),
             )
+            if door.turns_away(incoming):
+                raise troubles.unreachable()
             loop = asyncio.get_running_loop()
             protocol = _Protocol(loop, Exchange(door.answer(incoming), troubles, limit=None))
             connector._acquired.add(protocol)  # so that closing the connector closes it

@@ -24,6 +24,10 @@ from ._remedies import remedy_for
 #: Where Ollama listens unless told otherwise (https://docs.ollama.com/faq); the one provider on loopback.
 _OLLAMA_PORT = 11434
 
+#: What libraries ask for behind their users' backs, and do well without. litellm downloads its price list when it is
+#: imported, in a thread that goes on into the tests, and has a copy of its own.
+_UNASKED = ("raw.githubusercontent.com/BerriAI/litellm/",)
+
 
 class Door:
     """Answers requests from a playbook, for as long as it is open.
@@ -68,6 +72,10 @@ class Door:
         if names & self.passthrough:
             return False
         return bool(names & self.intercept) or port == _OLLAMA_PORT or not is_loopback(host)
+
+    def turns_away(self, incoming: Incoming) -> bool:
+        """Tell whether a request is one of those that nobody means: no connection, and no failed test either."""
+        return f"{incoming.host}{incoming.path}".startswith(_UNASKED)
 
     def forbidden(self, host: str) -> str | None:
         """Return the provider whose host this is, if it must not be reached by any other way."""

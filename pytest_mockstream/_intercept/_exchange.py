@@ -44,6 +44,9 @@ class Troubles(Protocol):
     def closed(self) -> Exception:
         """Return what reading raises once the client was closed."""
 
+    def unreachable(self) -> Exception:
+        """Return what a host raises that cannot be connected to."""
+
 
 class Exchange:
     """An answer being read.

@@ -25,7 +25,7 @@ def socket_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
 
     def looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
         def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-            _check(door, host)
+            _check(door, host, library.__name__)
             return original(host, *args, **kwargs)
 
         return look_up
@@ -33,7 +33,7 @@ def socket_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
     def connecting(original: Callable[..., Any]) -> Callable[..., Any]:
         def connect(sock: Any, address: Any) -> Any:
             if isinstance(address, tuple) and address:
-                _check(door, address[0])
+                _check(door, address[0], library.__name__)
             return original(sock, address)
 
         return connect
@@ -49,7 +49,7 @@ def loop_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
 
     def looking_up(original: Callable[..., Any]) -> Callable[..., Any]:
         async def getaddrinfo(loop: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
-            _check(door, host)
+            _check(door, host, library.__name__)
             return await original(loop, host, *args, **kwargs)
 
         return getaddrinfo
@@ -58,7 +58,7 @@ def loop_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
         async def create_connection(
             loop: Any, protocol_factory: Any, host: Any = None, *args: Any, **kwargs: Any
         ) -> Any:
-            _check(door, host)
+            _check(door, host, library.__name__)
             return await original(loop, protocol_factory, host, *args, **kwargs)
 
         return create_connection
@@ -73,7 +73,7 @@ def http_client_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
 
     def tunnelling(original: Callable[..., Any]) -> Callable[..., Any]:
         def set_tunnel(connection: Any, host: Any, *args: Any, **kwargs: Any) -> Any:
-            _check(door, host)
+            _check(door, host, library.__name__)
             return original(connection, host, *args, **kwargs)
 
         return set_tunnel
@@ -81,8 +81,13 @@ def http_client_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
     yield Replacement(library.HTTPConnection, "set_tunnel", tunnelling)
 
 
-def _check(door: Door, host: object) -> None:
+def _check(door: Door, host: object, entrance: str) -> None:
     """Refuse a provider's host.
+
+    Args:
+        door: knows whose host it is.
+        host: the name, as any of the functions takes it.
+        entrance: the module whose function was called.
 
     Raises:
         UnexpectedRequestError: remembered, too, for the test's end.
@@ -91,7 +96,7 @@ def _check(door: Door, host: object) -> None:
     if not isinstance(name, str) or (provider := door.forbidden(name)) is None:
         return
     frame = sys._getframe(2)
-    caller = _library_called(frame)
+    caller = _library_called(frame, entrance)
     error = UnexpectedRequestError(
         f"{caller} tried to reach {name} ({provider}) round {door.playbook.name}, at {calling_site(frame)}; it was"
         " refused, and nothing was sent.\n"
@@ -102,9 +107,9 @@ def _check(door: Door, host: object) -> None:
     raise error
 
 
-def _library_called(frame: FrameType | None) -> str:
+def _library_called(frame: FrameType | None, entrance: str) -> str:
     """Return the library that the user's own code called: the outermost one below it."""
-    name = "this code"
+    name = entrance
     while frame is not None and is_library(frame.f_code.co_filename):
         module = frame.f_globals.get("__name__", "")
         if not module.startswith(f"{__name__.partition('.')[0]}."):

@@ -42,6 +42,9 @@ class _Troubles:
     def closed(self) -> Exception:
         return self._error("ReadError", "the client was closed while this stream was open")
 
+    def unreachable(self) -> Exception:
+        return self._error("ConnectError", "[Errno -2] Name or service not known")
+
     def _error(self, name: str, text: str) -> Exception:
         error: Exception = getattr(self._library, name)(text)
         return error
@@ -59,6 +62,8 @@ def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
             headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers},
             body=body,
         )
+        if door.turns_away(incoming):
+            raise troubles.unreachable()
         limit = request.extensions.get("timeout", {}).get("read")
         exchange = Exchange(door.answer(incoming), troubles, limit=limit)
         opened.setdefault(pool, weakref.WeakSet()).add(exchange)

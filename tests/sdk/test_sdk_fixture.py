@@ -1,0 +1,159 @@
+"""The fixture, as pytest runs it."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("httpx")
+# httpx loads it when it first needs it. In a run in process, which takes back what it has imported, that would be twice.
+pytest.importorskip("httpcore")
+
+
+@pytest.fixture(autouse=True)
+def modes(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nasyncio_mode = auto\n")
+
+
+def run(pytester: pytest.Pytester, code: str, *args: str) -> pytest.RunResult:
+    pytester.makepyfile(ASK + code)
+    return pytester.runpytest_inprocess("-p", "no:looptime_plugin", "-p", "no:randomly", *args)
+
+
+def alone(pytester: pytest.Pytester) -> pytest.RunResult:
+    """Run without the plugins of others, some of which load HTTP libraries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        return pytester.runpytest_subprocess("-p", "pytest_asyncio.plugin", "-p", "pytest_mockstream.plugin")
+
+
+ASK = """
+import httpx, pytest, socket
+def ask(text="hi"):
+    chat = {"model": "gpt-5", "messages": [{"role": "user", "content": text}]}
+    reply = httpx.post("https://api.openai.com/v1/chat/completions", json=chat).json()
+    return reply["choices"][0]["message"]["content"] if "choices" in reply else "an error"
+"""
+
+
+def test_scripts_are_answered_and_recorded(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(mock_stream_sdk):
+    mock_stream_sdk.when(contains="weather").respond("rain")
+    mock_stream_sdk.respond("Hello")
+    assert [ask(), ask("the weather?")] == ["Hello", "rain"]
+    assert [request.text for request in mock_stream_sdk.requests] == ["hi", "the weather?"]
+""",
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+def test_swallowed_unexpected_request_fails_the_test(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("Hello")
+    assert [ask(), ask()] == ["Hello", "an error"]
+""",
+    )
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*UnexpectedRequestError: no script left for /v1/chat/completions (request 2, at *:4).",
+            "*It asked gpt-5 of openai: 'hi'",
+            "*Queue one more with mock_stream_sdk.respond(...)*",
+        ]
+    )
+
+
+def test_script_never_asked_for_fails_the_test(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "def test_it(mock_stream_sdk):\n    mock_stream_sdk.respond('Hello')\n")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*UnusedScriptError: 1 of 1 scripts were never played*"])
+
+
+def test_marker_allows_scripts_to_go_unplayed(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+@pytest.mark.mockstream(unused="allow")
+def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("Hello")
+""",
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+def test_swallowed_escape_fails_the_test(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(mock_stream_sdk):
+    try:
+        socket.create_connection(("api.anthropic.com", 443))
+    except Exception:
+        pass
+""",
+    )
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*socket tried to reach api.anthropic.com (anthropic) round mock_stream_sdk, at *:9; it was refused*"]
+    )
+
+
+def test_marker_paces_the_answers(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import virtual
+@pytest.mark.mockstream(delay="30s")
+def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("one two three")
+    async def main():
+        import asyncio
+        async with httpx.AsyncClient(timeout=None) as client:
+            chat = {"model": "gpt-5", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+            await client.post("https://api.openai.com/v1/chat/completions", json=chat)
+        return asyncio.get_running_loop().time()
+    assert virtual.run(main()) == 90
+""",
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+def test_fixture_that_is_not_requested_imports_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import sys
+def test_it(mock_stream_client):
+    ours = {name for name in sys.modules if name.startswith("pytest_mockstream.")}
+    assert not {name for name in ours if "_intercept" in name or "providers" in name or name.endswith("_sdk")}
+    assert not {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp"} & set(sys.modules)
+"""
+    )
+
+    result = alone(pytester)
+
+    result.assert_outcomes(passed=1)
+
+
+def test_fixture_imports_no_http_library_that_the_process_does_not_have(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import sys
+def test_it(mock_stream_sdk):
+    assert not {"httpx", "httpx2", "httpcore", "httpcore2", "aiohttp"} & set(sys.modules)
+"""
+    )
+
+    result = alone(pytester)
+
+    result.assert_outcomes(passed=1)
