@@ -33,7 +33,9 @@ def modes(pytester: pytest.Pytester) -> None:
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", "no:looptime_plugin", "-p", "no:randomly", *args)
+    return pytester.runpytest_inprocess(
+        "-p", "no:looptime_plugin", "-p", "no:randomly", "-p", "no:rerunfailures", *args
+    )
 
 
 def write(pytester: pytest.Pytester, marker: str, body: str, kind: str = "async def") -> None:
