@@ -24,7 +24,7 @@ class Bot:
         """Return the whole answer, or raise ``BotOffline``."""
         self.typing = True
         try:
-            async with asyncio.timeout(0.05), self.client.complete_stream(prompt) as stream:
+            async with asyncio.timeout(0.2), self.client.complete_stream(prompt) as stream:
                 chunks = [chunk async for chunk in stream]
         except Exception as error:
             raise BotOffline from error

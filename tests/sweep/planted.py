@@ -147,7 +147,7 @@ class Waits:
         chunks = self.chunks()
         while True:
             try:
-                text += await asyncio.wait_for(chunks.__anext__(), 0.01)
+                text += await asyncio.wait_for(chunks.__anext__(), 0.1)
             except TimeoutError:
                 continue
             except StopAsyncIteration:
@@ -159,7 +159,7 @@ class Waits:
             whole = False
             while True:
                 try:
-                    chunk = await asyncio.wait_for(stream.__anext__(), 0.01)
+                    chunk = await asyncio.wait_for(stream.__anext__(), 0.1)
                 except StopAsyncIteration:
                     break
                 text, whole = text + chunk.delta, chunk.done

@@ -27,7 +27,7 @@ from pytest_mockstream import (
 
 async def failed(make: planted.Making, client: MockStreamClient, **options: Any) -> SweepResult:
     with pytest.raises(SweepError) as caught:
-        await sweep_faults(make, client, **{"grace": 0.01, "patience": 0.05, **options})
+        await sweep_faults(make, client, **{"grace": 0.01, "patience": 0.3, **options})
     result = caught.value.result
     assert isinstance(result, SweepResult)
     return result
@@ -206,7 +206,7 @@ async def test_status_comes_before_the_first_chunk_only(client: MockStreamClient
 async def test_broken_stream_that_nobody_closes_is_a_leak(client: MockStreamClient) -> None:
     async def holds() -> None:
         stream = client.complete_stream("hi")
-        async with asyncio.timeout(0.01):
+        async with asyncio.timeout(0.1):
             await stream.aread()
         await stream.aclose()
 

@@ -17,11 +17,11 @@ TWO = """
 """
 READS = """async with mock_stream_client.complete_stream("hi") as stream:
             assert await stream.aread() == "one two\""""
-READS_CAREFULLY = """async with asyncio.timeout(0.01), mock_stream_client.complete_stream("hi") as stream:
+READS_CAREFULLY = """async with asyncio.timeout(0.1), mock_stream_client.complete_stream("hi") as stream:
             chunks = [chunk async for chunk in stream]
         if not chunks or not chunks[-1].done:
             raise ConnectionError"""
-READS_IN_THREAD = """with mock_stream_client.complete_stream("hi", timeout=0.01) as stream:
+READS_IN_THREAD = """with mock_stream_client.complete_stream("hi", timeout=0.1) as stream:
             chunks = list(stream)
         if not chunks or not chunks[-1].done:
             raise ConnectionError"""

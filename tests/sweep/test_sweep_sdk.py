@@ -19,7 +19,7 @@ openai = pytest.importorskip("openai")
 
 async def chat(*, careful: bool = True) -> str:
     text, reason = "", None
-    async with openai.AsyncOpenAI(max_retries=0, timeout=0.05) as client:
+    async with openai.AsyncOpenAI(max_retries=0, timeout=0.2) as client:
         stream = await client.chat.completions.create(
             model="gpt-4o", messages=[{"role": "user", "content": "hi"}], stream=True
         )

@@ -18,7 +18,7 @@ from pytest_mockstream import (
 
 
 def reads(client: MockStreamClient) -> str:
-    with client.complete_stream("hi", timeout=0.02) as stream:
+    with client.complete_stream("hi", timeout=0.1) as stream:
         text = stream.read()
     if stream.state == "broken":
         raise ConnectionError
@@ -27,7 +27,7 @@ def reads(client: MockStreamClient) -> str:
 
 def failed(function: Any, client: MockStreamClient, **options: Any) -> SweepResult:
     with pytest.raises(SweepError) as caught:
-        sweep_threads(function, client, **{"grace": 0.01, "patience": 0.05, **options})
+        sweep_threads(function, client, **{"grace": 0.01, "patience": 0.3, **options})
     result = caught.value.result
     assert isinstance(result, SweepResult)
     return result
