@@ -17,9 +17,9 @@ from pytest_mockstream import (
 openai = pytest.importorskip("openai")
 
 
-async def chat(*, careful: bool = True) -> str:
+async def chat(*, careful: bool = True, timeout: float = 0.2) -> str:
     text, reason = "", None
-    async with openai.AsyncOpenAI(max_retries=0, timeout=0.2) as client:
+    async with openai.AsyncOpenAI(max_retries=0, timeout=timeout) as client:
         stream = await client.chat.completions.create(
             model="gpt-4o", messages=[{"role": "user", "content": "hi"}], stream=True
         )
@@ -37,7 +37,7 @@ async def chat(*, careful: bool = True) -> str:
 async def test_chat_can_be_cancelled_at_every_point(mock_stream_sdk: MockStreamSDK, late: bool) -> None:
     mock_stream_sdk.respond("one two three")
 
-    result = await sweep_cancellation(chat, late=late)
+    result = await sweep_cancellation(lambda: chat(timeout=60), late=late)
 
     assert result.points >= 5
     assert result.not_reached == ()
