@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StreamCancelled,
         StreamDisconnected,
         StreamTimeout,
+        SweepError,
         UnclosedStreamWarning,
         UnexpectedRequestError,
         UnusedScriptError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from ._sdk import MockStreamSDK
     from ._server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
     from ._stream import MockStream
+    from ._sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
     from .leaks import Leak, LeakReport, leak_check
 
 __all__ = [
@@ -81,6 +83,8 @@ __all__ = [
     "StreamChunk",
     "StreamDisconnected",
     "StreamTimeout",
+    "SweepError",
+    "SweepResult",
     "Text",
     "ToolCall",
     "ToolCallDelta",
@@ -91,6 +95,9 @@ __all__ = [
     "Usage",
     "Wait",
     "leak_check",
+    "sweep_cancellation",
+    "sweep_faults",
+    "sweep_threads",
 ]
 
 _HOMES = {
@@ -105,6 +112,7 @@ _HOMES = {
         "StreamCancelled",
         "StreamDisconnected",
         "StreamTimeout",
+        "SweepError",
         "UnclosedStreamWarning",
         "UnexpectedRequestError",
         "UnusedScriptError",
@@ -129,6 +137,7 @@ _HOMES = {
     "_sdk": ("MockStreamSDK",),
     "_server": ("MockStreamServer",),
     "_stream": ("MockStream",),
+    "_sweep": ("SweepResult", "sweep_cancellation", "sweep_faults", "sweep_threads"),
     "leaks": ("Leak", "LeakReport", "leak_check"),
 }
 

@@ -40,6 +40,18 @@ class LeakError(MockStreamError, AssertionError):
         self.report = report
 
 
+class SweepError(MockStreamError, AssertionError):
+    """A sweep found places where the code under test cannot be cancelled, or where its stream cannot break.
+
+    Attributes:
+        result: the ``SweepResult``, with every place.
+    """
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class StreamCancelled(MockStreamError):
     """The stream was cancelled by ``cancel()``; what had arrived before was still delivered."""
 

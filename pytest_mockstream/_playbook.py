@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -30,9 +32,31 @@ _SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNO
 _open: dict[int, Request] = {}
 
 
+# Who wants to hear of every stream that is opened, and every playbook there is: a sweep plays the same scripts again.
+_listeners: list[Callable[[Request], None]] = []
+_playbooks: weakref.WeakSet[Playbook] = weakref.WeakSet()
+
+
 def open_requests() -> list[Request]:
     """Return the ledger's entries of all streams that are open now, in every door of the process."""
     return [request for request in list(_open.values()) if request.state == "open"]
+
+
+@contextmanager
+def opened_requests() -> Iterator[list[Request]]:
+    """Collect the ledger's entries of all streams that are opened meanwhile, in every door of the process."""
+    opened: list[Request] = []
+    note = opened.append
+    _listeners.append(note)
+    try:
+        yield opened
+    finally:
+        _listeners.remove(note)
+
+
+def playbooks() -> list[Playbook]:
+    """Return the playbooks of all doors that there are in the process."""
+    return list(_playbooks)
 
 
 class Progress(Protocol):
@@ -101,6 +125,8 @@ class Request:
         self._progress = progress
         self.chunk_count = chunk_count
         _open[id(self)] = self
+        for listener in _listeners:
+            listener(self)
 
     def settle(self, state: State) -> bool:
         """Note how the stream ended; the first word counts. Return whether this was it."""
@@ -314,7 +340,27 @@ class Playbook:
         self._entries: list[_Entry] = []
         self._defaulted: Request | None = None
         self._count = 0
+        #: Stands between a request and its script: gets the request, and what picks the script from the queue.
+        self.stand_in: Callable[[Request, Callable[[Request], Script]], Script] | None = None
         self._lock = threading.Lock()
+        _playbooks.add(self)
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts queue and record back to how they are now."""
+        with self._lock:
+            entries = [(entry, entry.played) for entry in self._entries]
+            requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
+
+        def restore() -> None:
+            with self._lock:
+                for entry, played in entries:
+                    entry.played = played
+                self._entries[:] = [entry for entry, _ in entries]
+                self.requests[:] = requests
+                self.unexpected[:] = unexpected
+                self._defaulted = defaulted
+
+        return restore
 
     def queue(self, script: Script, condition: Condition) -> None:
         """Add a script to the end of the queue.
@@ -341,16 +387,19 @@ class Playbook:
         """
         with self._lock:
             self._record(request)
-            if not self._entries:
-                self._defaulted = self._defaulted or request
-                return self.default
-            for entry in self._entries:
-                if entry.is_left and entry.condition.holds(request):
-                    entry.played += 1
-                    return entry.script
-            error = UnexpectedRequestError(self._nothing_left(request))
-            self.unexpected.append(error)
-            raise error
+            return self._pick(request) if self.stand_in is None else self.stand_in(request, self._pick)
+
+    def _pick(self, request: Request) -> Script:
+        if not self._entries:
+            self._defaulted = self._defaulted or request
+            return self.default
+        for entry in self._entries:
+            if entry.is_left and entry.condition.holds(request):
+                entry.played += 1
+                return entry.script
+        error = UnexpectedRequestError(self._nothing_left(request))
+        self.unexpected.append(error)
+        raise error
 
     def record(self, request: Request) -> None:
         """Record a request that needs no script."""

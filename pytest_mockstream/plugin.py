@@ -27,6 +27,8 @@ _FAILURE = pytest.StashKey[BaseException]()
 _MARKERS = (
     "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
     " fake LLM streams; they win over the command line and the ini file.",
+    'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
+    " its stream can break; the keywords are those of sweep_cancellation and sweep_faults.",
     "assert_no_leaks(grace, ignore, kinds): tune the leak check for this test: how long to wait, what to leave out (by"
     " name, creating function or any function in the stack), which kinds to look for.",
     "allow_leaks(reason): what this test leaves running does not fail it.",
@@ -80,9 +82,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     return "mockstream: " + ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         _marker_levels(item)
+    swept = [item for item in items if item.get_closest_marker("mockstream_sweep")]
+    if swept:
+        from ._sweep_plugin import SweepPlugin, prepare
+
+        prepare(swept)
+        if not config.pluginmanager.has_plugin("mockstream-sweep"):
+            config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
 
 
 def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:

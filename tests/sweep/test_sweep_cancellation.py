@@ -1,0 +1,464 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import planted
+import pytest
+from planted import line
+
+from pytest_mockstream import (
+    MockStreamClient,
+    ScriptError,
+    SweepError,
+    SweepResult,
+    sweep_cancellation,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest_mockstream.UnclosedStreamWarning")
+
+
+async def failed(make: planted.Making, **options: Any) -> SweepResult:
+    with pytest.raises(SweepError) as caught:
+        await sweep_cancellation(make, **{"grace": 0.01, "patience": 0.1, **options})
+    result = caught.value.result
+    assert isinstance(result, SweepResult)
+    return result
+
+
+def bad_lines(result: SweepResult) -> set[int]:
+    sites = [visit.again or visit.place for visit in result.bad]
+    return {site.lineno for site in sites if site is not None}
+
+
+# What it must show.
+
+
+@pytest.mark.parametrize(
+    ("buggy", "problem"),
+    [
+        (planted.started_before_try, "pump"),
+        (planted.swallows, "the cancellation was swallowed: it went on and returned 'done'"),
+        (planted.retries_cancellation, "the cancellation was swallowed: it went on and returned 'answer'"),
+        (planted.cleans_up_slowly, "pump"),
+    ],
+)
+async def test_planted_bug_is_found_and_its_line_named(buggy: planted.Making, problem: str) -> None:
+    result = await failed(buggy)
+
+    assert line(buggy, "here") in bad_lines(result)
+    assert any(problem in told for visit in result.bad for told in visit.problems)
+    assert f"planted.py:{line(buggy, 'here')}" in result.report()
+
+
+async def test_way_in_that_leaks_halfway_is_found_and_its_line_named() -> None:
+    result = await failed(planted.enters_leaking)
+
+    assert bad_lines(result) == {line(planted.Connection, "here")}
+
+
+async def test_lock_that_stays_held_is_found_and_its_line_named() -> None:
+    result = await failed(planted.HoldsLock().run)
+
+    assert bad_lines(result) == {line(planted.HoldsLock, "here")}
+    assert "as when a lock is still held" in result.report()
+    assert "await self.lock.acquire()" in result.report()
+
+
+async def test_lock_is_found_also_by_one_point_alone() -> None:
+    result = await failed(planted.HoldsLock().run, point=1)
+
+    assert bad_lines(result) == {line(planted.HoldsLock, "here")}
+
+
+async def test_stream_that_nobody_closes_is_found_and_its_opening_named() -> None:
+    client = MockStreamClient()
+
+    result = await failed(lambda: planted.never_closes(client))
+
+    assert bad_lines(result) == {line(planted.never_closes, "here")}
+    assert len(result.bad) == result.points
+    assert "opened at" in result.report()
+
+
+async def test_clean_up_is_found_only_when_it_is_cancelled_again() -> None:
+    result = await failed(planted.cleans_up_slowly, point=1)
+
+    assert [visit.again is not None for visit in result.bad] == [True]
+
+
+@pytest.mark.parametrize(
+    "clean",
+    [
+        planted.started_inside_try,
+        planted.lets_through,
+        planted.retries_failure,
+        planted.cleans_up_at_once,
+        planted.HoldsLock().clean,
+        planted.enters_carefully,
+        lambda: planted.closes(MockStreamClient()),
+    ],
+    ids=repr,
+)
+async def test_clean_twin_passes(clean: planted.Making) -> None:
+    result = await sweep_cancellation(clean)
+
+    assert result.ok
+    assert {visit.point for visit in result.visits} == set(range(1, result.points + 1))
+
+
+# Our own client.
+
+
+@pytest.mark.parametrize("producer", ["inline", "background"])
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("late", [False, True])
+async def test_default_client_passes_at_every_point(producer: Any, size: int, late: bool) -> None:
+    client = MockStreamClient(producer=producer, buffer_size=size)
+    client.respond("a b c d")
+
+    result = await sweep_cancellation(lambda: planted.closes(client), late=late)
+
+    assert result.points >= 5
+    assert result.not_reached == ()
+
+
+# The cancellation is a real one.
+
+
+async def test_points_are_counted_as_often_as_the_loop_gets_control() -> None:
+    async def three() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    result = await sweep_cancellation(three)
+
+    assert result.points == 3
+
+
+async def test_timeout_does_not_take_the_cancellation_for_its_own() -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(60):
+            await asyncio.sleep(0)
+
+    assert (await sweep_cancellation(limited)).ok
+
+
+async def test_group_ends_its_children() -> None:
+    async def grouped() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(planted.step())
+            group.create_task(planted.step())
+
+    result = await sweep_cancellation(grouped)
+
+    assert result.points == 3, "its own one, and those of its children"
+
+
+async def test_child_that_is_cancelled_halfway_through_is_seen() -> None:
+    async def child() -> None:
+        await asyncio.sleep(0)
+        task = asyncio.create_task(planted.pump())
+        await asyncio.sleep(0)
+        task.cancel()
+
+    async def parent() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(child())
+
+    result = await failed(parent)
+
+    assert any(visit.child is not None and visit.child.function.endswith("child") for visit in result.bad)
+
+
+async def test_child_that_cleans_up_slowly_is_cancelled_again() -> None:
+    async def child() -> None:
+        task = asyncio.create_task(planted.pump())
+        try:
+            await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0)
+            task.cancel()
+
+    async def parent() -> None:
+        await asyncio.create_task(child())
+
+    result = await failed(parent)
+
+    assert any(visit.again is not None and visit.again.function.endswith("child") for visit in result.bad)
+
+
+async def test_shielded_work_goes_on_and_is_waited_for() -> None:
+    done = []
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        done.append(1)
+
+    async def shielding() -> None:
+        await asyncio.shield(asyncio.ensure_future(work()))
+
+    result = await sweep_cancellation(shielding)
+
+    assert len(done) == len(result.visits) + 2, "every run, and the two that were left alone"
+
+
+async def test_result_that_is_lost_is_found_late() -> None:
+    taken: list[int] = []
+
+    async def takes() -> None:
+        future = asyncio.get_running_loop().create_future()
+
+        def give() -> None:
+            if not future.done():
+                taken.append(1)
+                future.set_result(None)
+
+        asyncio.get_running_loop().call_soon(give)
+        await future
+        taken.pop()
+
+    assert (await sweep_cancellation(takes, check=lambda: not taken)).ok
+    result = await failed(takes, late=True, check=lambda: not taken)
+
+    assert len(result.bad) == 1
+
+
+async def test_context_of_one_run_does_not_reach_the_next() -> None:
+    seen = contextvars.ContextVar("seen", default=0)
+    values = []
+
+    async def notes() -> None:
+        values.append(seen.get())
+        seen.set(1)
+        await asyncio.sleep(0)
+
+    await sweep_cancellation(notes)
+
+    assert set(values) == {0}
+
+
+async def test_cancelling_the_sweep_ends_the_run() -> None:
+    sweep = asyncio.create_task(sweep_cancellation(planted.pump))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    sweep.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sweep
+
+    assert [task for task in asyncio.all_tasks() if "pump" in repr(task)] == []
+    assert asyncio.get_running_loop().get_task_factory() is None
+
+
+# How a run may end.
+
+
+async def test_completion_may_be_allowed() -> None:
+    assert (await sweep_cancellation(planted.swallows, allow_completion=True)).ok
+
+
+async def test_exception_instead_of_the_cancellation_is_a_failure() -> None:
+    async def turns() -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            msg = "no"
+            raise ValueError(msg) from None
+
+    result = await failed(turns)
+
+    assert result.bad[0].problems == ("the cancellation came out as ValueError: no",)
+
+
+async def test_run_that_goes_on_for_ever_is_ended_and_named() -> None:
+    async def hangs() -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            await planted.pump()
+
+    result = await failed(hangs, again=False)
+
+    assert "it did not end within" in result.report()
+    assert "pump: await asyncio.Event().wait()" in result.report()
+
+
+async def test_check_is_asked_after_each_cancelled_run() -> None:
+    asked = []
+
+    await sweep_cancellation(planted.lets_through, check=lambda: asked.append(1))
+
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("holds", [lambda: False, lambda: asyncio.sleep(0, False)], ids=["sync", "async"])
+async def test_check_that_returns_false_is_a_failure(holds: Callable[[], object]) -> None:
+    result = await failed(planted.lets_through, check=holds)
+
+    assert result.bad[0].problems == ("check() returned False",)
+
+
+async def test_check_that_raises_is_a_failure() -> None:
+    def broken() -> None:
+        raise AssertionError("half written")
+
+    result = await failed(planted.lets_through, check=broken)
+
+    assert result.bad[0].problems == ("check() failed: AssertionError: half written",)
+
+
+async def test_first_run_that_raises_is_the_callers_to_see() -> None:
+    async def broken() -> None:
+        raise ValueError("as always")
+
+    with pytest.raises(ValueError, match="as always"):
+        await sweep_cancellation(broken)
+
+
+async def test_first_run_that_leaks_is_reported() -> None:
+    async def leaks() -> None:
+        asyncio.create_task(planted.pump())  # noqa: RUF006 - the leak
+
+    result = await failed(leaks)
+
+    assert result.bad[0].what == "run without any cancellation"
+
+
+async def test_coroutine_that_never_waits_has_no_points() -> None:
+    async def quick() -> None:
+        pass
+
+    result = await sweep_cancellation(quick)
+
+    assert result.points == 0
+
+
+# Points, budget, progress.
+
+
+async def many() -> None:
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def test_one_point_is_run_alone() -> None:
+    result = await sweep_cancellation(many, point=17)
+
+    assert [visit.point for visit in result.visits] == [17]
+    assert "99 of 100 points were left out" in str(result)
+
+
+async def test_budget_is_spread_evenly_and_says_what_it_left_out() -> None:
+    result = await sweep_cancellation(many, max_points=4)
+
+    assert [visit.point for visit in result.visits] == [1, 34, 67, 100]
+    assert "96 of 100 points were left out" in str(result)
+
+
+async def test_points_that_a_run_does_not_come_by_are_told() -> None:
+    cached: list[int] = []
+
+    async def caches() -> None:
+        await asyncio.sleep(0)
+        if not cached:
+            cached.append(1)
+            await asyncio.sleep(0)
+
+    result = await sweep_cancellation(caches)
+
+    assert result.not_reached == (2,)
+    assert "were not come by" in str(result)
+
+
+async def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+
+    await sweep_cancellation(many, max_points=3, progress=lambda done, total: told.append((done, total)))
+
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+async def test_long_sweep_tells_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_mockstream._sweep._plan._EVERY", 0.0)
+
+    with caplog.at_level(logging.INFO, "pytest_mockstream.sweep"):
+        await sweep_cancellation(many, max_points=2)
+
+    assert caplog.messages == [f"sweep_cancellation of many: {n} of 2 points visited" for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"point": 0}, "point=0: give a whole number >= 1"),
+        ({"point": 101}, "point=101: the code under test has 100 points; give 1 to 100"),
+        ({"max_points": 0}, "max_points=0: give a whole number >= 1"),
+        ({"grace": -1}, "grace=-1 is not a duration"),
+        ({"patience": "soon"}, "patience='soon' is not a duration"),
+    ],
+)
+async def test_argument_that_is_not_legal_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        await sweep_cancellation(many, **options)
+
+    assert message in str(caught.value)
+
+
+async def test_what_cannot_be_awaited_is_named() -> None:
+    with pytest.raises(TypeError, match="which cannot be awaited"):
+        await sweep_cancellation(lambda: 3)  # type: ignore[arg-type,return-value] # the mistake
+
+
+# Scripts.
+
+
+async def test_every_run_finds_the_scripts_of_the_first(mock_stream_client: MockStreamClient) -> None:
+    mock_stream_client.respond("one two")
+
+    async def asks() -> None:
+        async with mock_stream_client.complete_stream("hi") as stream:
+            assert await stream.aread() == "one two"
+
+    result = await sweep_cancellation(asks)
+
+    assert result.points == 3
+    assert [request.state for request in mock_stream_client.requests] == ["exhausted"]
+
+
+async def test_asking_once_more_after_the_cancellation_is_a_failure(mock_stream_client: MockStreamClient) -> None:
+    mock_stream_client.respond("one")
+
+    async def asks_again() -> None:
+        try:
+            async with mock_stream_client.complete_stream("hi") as stream:
+                await stream.aread()
+        except asyncio.CancelledError:
+            with contextlib.suppress(AssertionError):
+                mock_stream_client.complete("hi")
+            raise
+
+    result = await failed(asks_again)
+
+    assert "it asked once more than in its first run" in result.report()
+
+
+# The report.
+
+
+async def test_table_shows_equal_neighbours_in_one_row() -> None:
+    result = await sweep_cancellation(many)
+
+    assert str(result).splitlines()[0] == "sweep_cancellation of many: 100 of 100 points visited in 100 runs, all clean"
+    assert str(result).splitlines()[1].startswith("  1-100  ok   cancelled at ")
+    assert len(str(result).splitlines()) == 2
+
+
+async def test_error_says_how_to_run_one_point_alone() -> None:
+    result = await failed(planted.swallows)
+
+    assert result.report().splitlines()[-1] == "  To run one alone: point=1."

@@ -1,0 +1,83 @@
+"""Sweeps on the loops there are: looptime, uvloop and eager tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import looptime
+import planted
+import pytest
+from planted import line
+
+from pytest_mockstream import MockStreamClient, Stall, SweepError, Wait, sweep_cancellation, sweep_faults
+
+
+def virtual() -> asyncio.AbstractEventLoop:
+    return looptime.new_event_loop(start=0)
+
+
+def uv() -> asyncio.AbstractEventLoop:
+    return pytest.importorskip("uvloop").new_event_loop()  # type: ignore[no-any-return] # it has no types for it
+
+
+def eager() -> asyncio.AbstractEventLoop:
+    if sys.version_info < (3, 12):
+        pytest.skip("eager tasks came with 3.12")
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+LOOPS = pytest.mark.parametrize(
+    "loop", [asyncio.new_event_loop, virtual, uv, eager], ids=["stdlib", "looptime", "uvloop", "eager"]
+)
+Loop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(loop: Loop, main: Any) -> Any:
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(main)
+
+
+@LOOPS
+@pytest.mark.parametrize("producer", ["inline", "background"])
+def test_default_client_passes_on_every_loop(loop: Loop, producer: Any) -> None:
+    client = MockStreamClient(producer=producer)
+    client.respond("a b c")
+
+    result = run(loop, sweep_cancellation(lambda: planted.closes(client)))
+
+    assert result.ok
+    assert result.not_reached == ()
+
+
+@LOOPS
+@pytest.mark.parametrize("buggy", [planted.started_before_try, planted.cleans_up_slowly, planted.swallows])
+def test_planted_bug_is_found_on_every_loop(loop: Loop, buggy: planted.Making) -> None:
+    with pytest.raises(SweepError, match=f"planted.py:{line(buggy, 'here')}"):
+        run(loop, sweep_cancellation(buggy, grace=0.01))
+
+
+@LOOPS
+def test_faults_are_swept_on_every_loop(loop: Loop) -> None:
+    client = MockStreamClient()
+    client.respond("a b")
+
+    result = run(loop, sweep_faults(lambda: planted.Waits(client).on_stream(), client))
+
+    assert result.points == 3 * 5
+
+
+def test_long_waits_cost_nothing_in_virtual_time() -> None:
+    client = MockStreamClient()
+    client.respond("a", Wait("10h"), "b", times=None)
+
+    async def patient() -> None:
+        async with asyncio.timeout(24 * 3600), client.complete_stream("hi") as stream:
+            await stream.aread()
+
+    assert run(virtual, sweep_cancellation(patient)).ok
+    assert run(virtual, sweep_faults(patient, client, faults=[Stall], patience="30h")).ok
