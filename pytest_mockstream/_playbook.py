@@ -350,6 +350,7 @@ class Playbook:
         with self._lock:
             entries = [(entry, entry.played) for entry in self._entries]
             requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
+            count = self._count
 
         def restore() -> None:
             with self._lock:
@@ -359,6 +360,7 @@ class Playbook:
                 self.requests[:] = requests
                 self.unexpected[:] = unexpected
                 self._defaulted = defaulted
+                self._count = count
 
         return restore
 

@@ -55,8 +55,7 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
     "malformed JSON": (
         ("one ", Malformed()),
         {},
-        # a frame without `event:`, which anthropic passes over
-        {ANTHROPIC: "'one ' {stop}", GOOGLE: _UNKNOWN, (): "json.JSONDecodeError"},
+        {GOOGLE: _UNKNOWN, (): "json.JSONDecodeError"},
     ),
     "clean end in mid-stream": (
         ("one ", Truncate()),
@@ -225,8 +224,6 @@ _STATES = {
     "429": "broken",
 }
 _OTHER_STATES = {
-    ("malformed JSON", "anthropic"): "exhausted",  # it passes over the garbage
-    ("malformed JSON", "anthropic helper"): "exhausted",
     ("malformed JSON", "google-genai"): "exhausted",  # aiohttp reads on to the end, which is near
     ("silence", "google-genai"): "closed",  # its timeout is for the whole request: it cancels itself
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 pytest.importorskip("httpx")
-# httpx loads it when it first needs it. In a run in process, which takes back what it has imported, that would be twice.
+# httpx loads it when it first needs it. A run in process takes back what it has imported: it would be loaded twice.
 pytest.importorskip("httpcore")
 
 
