@@ -29,7 +29,8 @@ from pytest_mockstream import (
 )
 
 # Waits are whole seconds. Pauses, and timeouts of reads, end in a fraction of their own, so that no two things that
-# race fall on one instant: nobody could tell which of them comes first.
+# race fall on one instant: nobody could tell which of them comes first. The virtual clock counts in microseconds, so
+# that they are whole ones.
 STEPS = st.lists(
     st.one_of(
         st.text("ab ", min_size=1, max_size=12).map(Text),
@@ -86,7 +87,7 @@ async def play(script: Script, reads: list[tuple[str, int]], *, producer: Any, *
         return True
 
     for place, (what, amount) in enumerate(reads):
-        fraction = 2.0 ** -(place + 2)
+        fraction = 0.001 * 2**place
         if what == "read":
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1000 + fraction):
@@ -123,7 +124,7 @@ def test_inline_and_background_give_the_same_chunks_at_the_same_instants(
     script: Script, reads: list[tuple[str, int]], buffer_size: int, timeout: int | None
 ) -> None:
     # A timeout ends in a fraction of its own, too.
-    options = {"buffer_size": buffer_size, "timeout": None if timeout is None else timeout + 2.0**-12}
+    options = {"buffer_size": buffer_size, "timeout": None if timeout is None else timeout + 0.0005}
     for errors in ("raise", "chunk"):
         inline, background = (
             virtual.run(play(script, reads, producer=producer, errors=errors, **options))
