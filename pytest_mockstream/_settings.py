@@ -88,7 +88,7 @@ SETTINGS = (
         one_of("error", "warn", "off"),
         "what a test that leaks a task, a thread or a stream gets: error, warn or off",
         "WHAT",
-        "off",
+        "error",
         marker=False,
     ),
     Setting(
