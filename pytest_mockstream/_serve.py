@@ -86,6 +86,7 @@ def _serve(path: Path, content: ScriptFile, modified: Modified, *, host: str, po
             if (now := _modified(path)) != modified:
                 modified = now
                 _reload(server, path)
+        server.end_streams()
     return 0
 
 

@@ -64,8 +64,8 @@ class LoopThread:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._loop is not None
+        """Whether it was started and not stopped; in a forked child nothing of it is left."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def is_current(self) -> bool:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import openai
 import pytest
@@ -98,6 +102,47 @@ def test_leaving_is_in_the_ledger_when_the_test_asks(mock_stream_server: MockStr
     mock_stream_server.requests[0].assert_closed(within=10, after_chunk=2)
 
 
+def test_an_entry_of_the_record_is_up_to_date_whenever_it_was_handed_out(
+    mock_stream_server: MockStreamServer, ask: Ask
+) -> None:
+    mock_stream_server.respond("one ", Wait(36_000), "two")
+    stream = ask()
+    (request,) = mock_stream_server.requests
+
+    stream.close()
+
+    assert request.state == "closed"
+
+
+def test_an_entry_of_the_record_names_the_line_that_asked(
+    mock_stream_server: MockStreamServer, connect: Connect
+) -> None:
+    wire = connect()
+
+    wire.send(chat_request(user_agent="curl/8"))
+    wire.read_until(b"\r\n0\r\n\r\n")
+
+    site = mock_stream_server.requests[0].opened_at
+    assert (Path(site.filename).name, site.function) == ("conftest.py", "Wire.send")
+
+
+def test_an_entry_of_the_record_names_the_client_where_it_has_no_line(mock_stream_server: MockStreamServer) -> None:
+    url = mock_stream_server.base_url("openai") + "/chat/completions"
+    code = "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], b'{}', {'user-agent': 'curl/8'}))"
+
+    subprocess.run([sys.executable, "-c", code, url], stderr=subprocess.DEVNULL, check=False)
+
+    assert re.fullmatch(r"curl/8, 127\.0\.0\.1:\d+", str(mock_stream_server.requests[0].opened_at))
+    mock_stream_server.reset()
+
+
+def test_the_library_that_asked_decides_how_to_close(mock_stream_server: MockStreamServer, ask: Ask) -> None:
+    mock_stream_server.respond("one ", Wait(36_000), "two")
+
+    with ask(), pytest.raises(AssertionError, match=r"is still open\. With openai, write `with client"):
+        mock_stream_server.requests[0].assert_closed()
+
+
 def test_nothing_is_produced_after_the_client_has_left(mock_stream_server: MockStreamServer, ask: Ask) -> None:
     gate = Gate()
     mock_stream_server.respond("one ", gate, "two three four")
@@ -136,7 +181,7 @@ def test_an_open_stream_is_no_closed_one(mock_stream_server: MockStreamServer, a
     mock_stream_server.respond("one ", Wait(36_000), "two")
     stream = ask()
 
-    with pytest.raises(AssertionError, match=r"opened at OpenAI/Python .*, 127\.0\.0\.1:\d+\) is still open"):
+    with pytest.raises(AssertionError, match=r"opened at tests/server/conftest\.py:\d+\) is still open"):
         mock_stream_server.requests[0].assert_closed()
 
     stream.close()
