@@ -6,7 +6,9 @@ over the network: same chunks, same order, same outcome, same exception, same nu
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -240,3 +242,17 @@ def _kind_of(error: Exception | None) -> str | None:
     """Say what an exception of the client or of the SDK means; the first kind counts, for some are others, too."""
     kinds = [kind for kind, classes in KINDS.items() if isinstance(error, classes)]
     return kinds[0] if kinds else None if error is None else repr(error)
+
+
+def test_a_stream_that_is_garbage_collected_has_left(mock_stream_server: MockStreamServer) -> None:
+    mock_stream_server.respond("one ", LONG, "two")
+
+    def drop() -> None:
+        stream = openai.OpenAI().chat.completions.create(model="m", messages=MESSAGES, stream=True)
+        next(stream)
+
+    drop()
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # Python's own, of the socket
+        gc.collect()
+
+    assert mock_stream_server.requests[0].state == "closed"

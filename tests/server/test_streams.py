@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import openai
 import pytest
 
-from pytest_mockstream import Gate, MockStreamServer, ScriptError, UnexpectedRequestError, Wait
+from pytest_mockstream import Disconnect, Gate, MockStreamServer, ScriptError, UnexpectedRequestError, Wait
 
 from .conftest import MESSAGES, Ask, Connect, chat_request, text_of
 
@@ -332,6 +334,33 @@ def test_settings_of_the_test_pace_the_streams(mock_stream_server: MockStreamSer
     text_of(ask())
 
     assert (mock_stream_server.requests[0].left_at or 0) >= 0.02
+
+
+async def test_every_one_of_many_streams_is_accounted_for(mock_stream_server: MockStreamServer) -> None:
+    gate = Gate()
+    for number in range(200):
+        ending = {0: (Gate(),), 1: (Disconnect(),)}.get(number % 20, ())
+        mock_stream_server.respond("one ", gate, "two ", *ending)
+
+    async def read() -> None:
+        reader, writer = await asyncio.open_connection(*mock_stream_server.url.removeprefix("http://").split(":"))
+        writer.write(chat_request(connection="close"))
+        with contextlib.suppress(ConnectionResetError):
+            await reader.readuntil(b"one ")
+            everybody.release()
+            await reader.readuntil(b"two ")
+        writer.transport.abort()
+
+    everybody = asyncio.Semaphore(0)
+    tasks = [asyncio.create_task(read()) for _ in range(200)]
+    for _ in tasks:
+        await everybody.acquire()
+    assert sum(request.state == "open" for request in mock_stream_server.requests) == 200
+    gate.open()
+    await asyncio.gather(*tasks)
+
+    states = Counter(request.state for request in mock_stream_server.requests)
+    assert states == {"exhausted": 180, "closed": 10, "broken": 10}
 
 
 def test_many_threads_may_ask_at_once(mock_stream_server: MockStreamServer, ask: Ask) -> None:
