@@ -169,7 +169,7 @@ def _mock_stream_session_server(request: pytest.FixtureRequest) -> Iterator[Mock
     try:
         from ._server import MockStreamServer
     except ModuleNotFoundError as error:
-        raise pytest.UsageError(str(error)) from None
+        pytest.fail(str(error), pytrace=False)
     ender = _StreamEnder()
     with MockStreamServer() as ender.server:
         request.config.pluginmanager.register(ender)

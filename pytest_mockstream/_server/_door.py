@@ -262,13 +262,14 @@ class MockStreamServer(Scripted):
         try:
             answered = self._answer(playbook, incoming, connection)
         except Exception as error:  # a predicate of the test's own may raise anything
-            problem = ScriptError(f"{incoming.method} {incoming.path} could not be matched to a script: {error!r}")
-            problem.__cause__ = error
-            playbook.remember(problem)
-            connection.refuse(500, f"pytest-mockstream: {problem}")
+            _fail(playbook, connection, f"{incoming.method} {incoming.path} could not be matched to a script", error)
             return
         answered.headers.update(self._cors)
-        await play(answered, connection)
+        try:
+            await play(answered, connection)
+        except Exception as error:  # and a request may say what no answer can repeat, as a number that is infinite
+            answered.leave("broken")
+            _fail(playbook, connection, f"{answered.request.title()} could not be played", error)
         if answered.request.state == "open":
             self._cut_off.append(answered.request)
 
@@ -284,3 +285,11 @@ class MockStreamServer(Scripted):
 
 def _playbook(default_text: str) -> Playbook:
     return Playbook(Script(default_text, times=None), name=_NAME)
+
+
+def _fail(playbook: Playbook, connection: Connection, what: str, error: Exception) -> None:
+    """Tell both the client and the test that a request cannot be answered."""
+    problem = ScriptError(f"{what}: {error!r}")
+    problem.__cause__ = error
+    playbook.remember(problem)
+    connection.refuse(500, f"pytest-mockstream: {problem}")

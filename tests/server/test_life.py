@@ -280,7 +280,10 @@ def test_without_the_extra_the_fixture_says_how_to_install_it(run_pytest: Run, p
     result = run_pytest("def test_1(mock_stream_server): pass")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*pip install 'pytest-mockstream[[]server]'*"])
+    result.stdout.fnmatch_lines(
+        ["_* ERROR at setup of test_1 _*", "the HTTP server needs h11, *: pip install 'pytest-mockstream[[]server]'"],
+        consecutive=True,
+    )
 
 
 def test_without_the_fixture_nothing_is_imported(run_pytest: Run) -> None:
