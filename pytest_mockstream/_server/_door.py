@@ -110,7 +110,7 @@ class MockStreamServer(Scripted):
             request_seconds=duration(request_timeout, "request_timeout"),
         )
         self._listener = Listener(self._respond, host=host, port=port, limits=limits)
-        super().__init__(_playbook(default_text))
+        super().__init__(self._new_playbook(default_text))
 
     def __repr__(self) -> str:
         state = self.url if self._thread.is_running else "stopped"
@@ -177,7 +177,7 @@ class MockStreamServer(Scripted):
         """
         self.end_streams()
         self._callers.clear()
-        self._playbook = _playbook(self._default_text)
+        self._playbook = self._new_playbook(self._default_text)
         self._pacing = pacing or Pacing()
         self._buffer_size = buffer_size
         if self._thread.is_running:
@@ -185,7 +185,7 @@ class MockStreamServer(Scripted):
 
     def replace(self, content: ScriptFile) -> None:
         """Play the scripts of a file from now on; streams that run go on, the record begins anew."""
-        playbook = _playbook(content.default_text or self._default_text)
+        playbook = self._new_playbook(content.default_text or self._default_text)
         for script, condition in content.scripts:
             playbook.queue(script, condition)
         self._pacing = content.pacing
@@ -273,6 +273,9 @@ class MockStreamServer(Scripted):
         if answered.request.state == "open":
             self._cut_off.append(answered.request)
 
+    def _new_playbook(self, default_text: str) -> Playbook:
+        return Playbook(Script(default_text, times=None), name=_NAME, refresh=self.catch_up)
+
     def _answer(self, playbook: Playbook, incoming: Incoming, connection: Connection) -> Answer:
         caller = self._callers.pop(connection.peer[1], None) or client(incoming, connection.peer)
         answered = answer(playbook, incoming, opened_at=caller.site, pacing=self._pacing, buffer_size=self._buffer_size)
@@ -281,10 +284,6 @@ class MockStreamServer(Scripted):
         if self._keep is not None:
             del playbook.requests[: -self._keep]
         return answered
-
-
-def _playbook(default_text: str) -> Playbook:
-    return Playbook(Script(default_text, times=None), name=_NAME)
 
 
 def _fail(playbook: Playbook, connection: Connection, what: str, error: Exception) -> None:

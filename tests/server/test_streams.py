@@ -292,6 +292,18 @@ def test_a_predicate_may_look_at_the_record(mock_stream_server: MockStreamServer
     assert text_of(ask()) == "first"
 
 
+def test_what_was_asked_before_the_record_is_put_back_is_not_in_it(
+    mock_stream_server: MockStreamServer, connect: Connect
+) -> None:
+    put_back = mock_stream_server._playbook.save()  # as a sweep does between two runs
+    for _ in range(20):
+        connect().send(chat_request())
+
+    put_back()
+
+    assert mock_stream_server.requests == []
+
+
 def test_a_connection_is_used_again(mock_stream_server: MockStreamServer, connect: Connect) -> None:
     mock_stream_server.respond("one", times=2)
     wire = connect()
