@@ -70,6 +70,21 @@ def test_the_stream_is_the_only_leak(run_pytest: Run, pytester: pytest.Pytester,
     assert leak["created_at"].startswith("test_it.py:")
 
 
+def test_what_a_server_does_that_a_test_took_down_is_not_the_test_s(run_pytest: Run, pytester: pytest.Pytester) -> None:
+    tests = """
+def test_1(mock_stream_server):
+    with mock_stream_server.down():
+        pass
+
+def test_2(hanging):
+    pass
+"""
+
+    run_pytest(tests, "--mockstream-report=leaks.json").assert_outcomes(passed=2, errors=1)
+
+    assert [leak["kind"] for leak in leaks(pytester.path / "leaks.json")] == ["stream"]
+
+
 def test_a_client_in_another_process_is_named_with_its_port(run_pytest: Run) -> None:
     tests = """
 import subprocess, sys

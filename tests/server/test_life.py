@@ -54,6 +54,34 @@ def test_200_rounds_of_start_abandon_and_stop_leave_nothing() -> None:
     assert left() == before
 
 
+def test_a_connection_that_is_being_accepted_is_closed_with_the_server() -> None:
+    before = left()
+
+    for _ in range(50):
+        with MockStreamServer() as server:
+            wires = [Wire(server) for _ in range(3)]
+        for wire in wires:
+            with contextlib.suppress(ConnectionResetError):
+                assert wire.read_to_end() == b""
+            wire.close()
+
+    assert left() == before
+
+
+def test_a_stopped_server_looks_at_no_sockets_any_more(tmp_path: Path) -> None:
+    code = """
+import socket
+from pytest_mockstream import MockStreamServer
+with MockStreamServer(), MockStreamServer():
+    pass
+print({"send", "sendall", "sendmsg"} & set(vars(socket.socket)))
+"""
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    assert result.stdout == "set()\n"
+
+
 def test_a_stopped_server_has_closed_its_port() -> None:
     with MockStreamServer() as server:
         url = server.url

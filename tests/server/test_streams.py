@@ -104,6 +104,15 @@ def test_leaving_is_in_the_ledger_when_the_test_asks(mock_stream_server: MockStr
     mock_stream_server.requests[0].assert_closed(within=10, after_chunk=2)
 
 
+def test_what_was_asked_before_the_test_looks_is_in_the_record(
+    mock_stream_server: MockStreamServer, connect: Connect
+) -> None:
+    for _ in range(20):
+        connect().send(chat_request())
+
+    assert len(mock_stream_server.requests) == 20
+
+
 def test_an_entry_of_the_record_is_up_to_date_whenever_it_was_handed_out(
     mock_stream_server: MockStreamServer, ask: Ask
 ) -> None:
@@ -225,7 +234,7 @@ def test_a_client_that_never_reads_holds_no_more_than_the_buffers(
 
     assert request.state == "open"
     assert request.chunks_wasted <= 100
-    assert request.chunks_sent < 50_000
+    assert request.chunks_sent < 5_000
 
 
 def test_streams_that_are_open_at_the_end_are_ended(mock_stream_server: MockStreamServer, connect: Connect) -> None:
