@@ -31,7 +31,7 @@ from typing import Generic, TypeAlias, TypeVar
 from ._bell import Bell
 from ._exceptions import ScriptError
 from ._gate import Gate
-from ._script import FAULTS, Fault, KeepAlive, Played, Stall, Wait
+from ._steps import FAULTS, Fault, KeepAlive, Played, Stall, Wait
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
