@@ -15,7 +15,8 @@ from enum import Enum
 from ._exceptions import MockStreamError, UnclosedStreamWarning
 from ._frames import Frame
 from ._ledger import Request, State
-from ._playback import End, Ending, Playback
+from ._line import End, Ending
+from ._playback import Playback
 from ._steps import Disconnect, ErrorEvent, Played
 
 

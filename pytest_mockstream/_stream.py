@@ -26,7 +26,8 @@ from ._exceptions import (
     UnclosedStreamWarning,
 )
 from ._ledger import Request, State
-from ._playback import End, Ending, Playback
+from ._line import End, Ending
+from ._playback import Playback
 from ._steps import Disconnect, ErrorEvent, HTTPError, Malformed
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line

@@ -24,7 +24,7 @@ from pytest_mockstream import (
 )
 from pytest_mockstream._answer import Answer, Close, Frame, Incoming, answer
 from pytest_mockstream._callsite import calling_site
-from pytest_mockstream._playback import End, Ending
+from pytest_mockstream._line import End, Ending
 from pytest_mockstream._playbook import Condition, Playbook
 
 CHAT = "/v1/chat/completions"

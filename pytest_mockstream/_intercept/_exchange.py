@@ -19,7 +19,7 @@ from typing import Protocol
 
 from pytest_mockstream._delivery import Answer, Close
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._playback import End, Ending
+from pytest_mockstream._line import End, Ending
 from pytest_mockstream._steps import Disconnect
 
 #: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
