@@ -21,12 +21,14 @@ from ._delivery import Answer, Close, Progress
 from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError
 from ._frames import Frame, shaped, torn
 from ._gate import Gate
+from ._ledger import Request, message_text, redacted
 from ._pacing import Pacing
 from ._playback import Playback
-from ._playbook import Playbook, Request, message_text, redacted
-from ._script import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Script, Truncate, Wait
+from ._playbook import Playbook
+from ._script import Script
 from ._shape import Shape
 from ._sse import CONTENT_TYPES, Framing, Writer, json_text
+from ._steps import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Truncate, Wait
 from .providers import (
     ENDPOINTS,
     ERRORS,

@@ -14,9 +14,10 @@ from enum import Enum
 
 from ._exceptions import MockStreamError, UnclosedStreamWarning
 from ._frames import Frame
-from ._playback import End, Ending, Playback
-from ._playbook import Request, State
-from ._script import Disconnect, ErrorEvent, Played
+from ._ledger import Request, State
+from ._line import End, Ending
+from ._playback import Playback
+from ._steps import Disconnect, ErrorEvent, Played
 
 
 class Close(Enum):

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
-from ._script import Disconnect, Played, Truncate
 from ._shape import Shape
+from ._steps import Disconnect, Played, Truncate
 
 _LONGEST_RANDOM = 64
 

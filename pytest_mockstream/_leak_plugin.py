@@ -261,8 +261,8 @@ def _read(request: Any) -> str:
 
 def _open_requests() -> list[Any]:
     """Return the open streams of the process; where nobody has loaded what makes them, there are none."""
-    playbook = sys.modules.get("pytest_mockstream._playbook")
-    return [] if playbook is None else playbook.open_requests()
+    ledger = sys.modules.get("pytest_mockstream._ledger")
+    return [] if ledger is None else ledger.open_requests()
 
 
 def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:

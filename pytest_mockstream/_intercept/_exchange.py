@@ -19,8 +19,8 @@ from typing import Protocol
 
 from pytest_mockstream._delivery import Answer, Close
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._playback import End, Ending
-from pytest_mockstream._script import Disconnect
+from pytest_mockstream._line import End, Ending
+from pytest_mockstream._steps import Disconnect
 
 #: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
 #: chunk of a test's stream, and a long stream is not held up by the loop.

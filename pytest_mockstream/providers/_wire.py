@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from pytest_mockstream._chunks import StreamChunk
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._script import ErrorEvent, KeepAlive, Malformed, Played, Script, Wait
+from pytest_mockstream._script import Script
 from pytest_mockstream._sse import Event, Framing, Writer
+from pytest_mockstream._steps import ErrorEvent, KeepAlive, Malformed, Played, Wait
 
 Json: TypeAlias = "dict[str, Any]"
 #: The instant that every reply says it was made at: 2025-01-01T00:00:00Z. A fake has no reason to differ each run.

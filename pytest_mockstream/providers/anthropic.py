@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent, Script
+from pytest_mockstream._script import Script
 from pytest_mockstream._sse import Event, json_string, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import Block, Kind, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message

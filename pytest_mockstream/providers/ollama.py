@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent, Script, ToolCall
+from pytest_mockstream._script import Script
 from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._steps import ErrorEvent, ToolCall
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, ToolCallDelta, Usage
-from pytest_mockstream._script import ErrorEvent
 from pytest_mockstream._sse import Event, json_string, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import blocks_of
 from ._errors import OPENAI_STATUS, openai_error

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent
 from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import call_message
