@@ -56,7 +56,8 @@ class Answer:
         """Note that a frame was handed to the consumer, and return its bytes."""
         self.request.chunks_sent += frame.chunks
         self.request.last_sent_at = instant
-        self.whole = self.whole or frame.last
+        if frame.last:
+            self.whole = True
         return frame.data
 
     def finished(self, ending: Ending) -> Close:
@@ -105,9 +106,11 @@ class Progress:
         self.playback: Playback[Frame] | None = None
 
     def counted(self, steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+        note, count = self._chunks_by_frame.append, 0
         for step in steps:
             if isinstance(step, Frame):
-                self._chunks_by_frame.append(self._chunks_by_frame[-1] + step.chunks)
+                count += step.chunks
+                note(count)
             yield step
 
     @property

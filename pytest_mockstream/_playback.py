@@ -163,22 +163,20 @@ class Playback(Generic[T]):
 
     def take(self) -> tuple[float, T] | Ending | None:
         """Return the next unit if it has arrived, else how the playback ended, else None."""
-        self._catch_up()
         line = self._line
+        buffer, now = line.buffer, line.now()
+        # Whatever had arrived before is in the buffer, at its own instant: nobody sees that the producer comes later.
+        if self._inline is not None and line.ending is None and (not buffer or now >= line.limit()):
+            with self._turn:
+                self._until = next(self._inline, inf)
         ending = line.ending
-        if not line.buffer:
+        if not buffer:
             return ending
-        if len(line.buffer) >= line.size:
-            line.room_at = line.now()
-        arrived = line.buffer.popleft()
+        line.reads.append(now)
+        arrived = buffer.popleft()
         if self._inline is None:
             line.wishes.ring()
         return arrived
-
-    def _catch_up(self) -> None:
-        if self._inline is not None and self._line.ending is None:
-            with self._turn:
-                self._until = next(self._inline, inf)
 
     def _look(self) -> Line[T]:
         """Return the line as it is by now, for somebody who is not the reader and must not wait for it."""

@@ -181,29 +181,51 @@ class Script:
             salt: tells apart the jitter of streams that share a seed.
             prompt_tokens: for the usage, where the script gives none.
         """
-        gaps = (self.pacing if pacing is None else self.pacing.over(pacing)).gaps(salt=salt)
         transcript = Transcript()
+        index = 0
+        for unit in self.units(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
+            if isinstance(unit, str):
+                transcript.append(unit)
+                yield StreamChunk(index=index, delta=unit, _transcript=transcript)
+            elif isinstance(unit, StreamChunk):
+                transcript.append(unit.delta)
+                object.__setattr__(unit, "_transcript", transcript)  # nobody else has seen it yet
+                yield unit
+            else:
+                yield unit
+                continue
+            index += 1
+
+    def units(
+        self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
+    ) -> Iterator[Played[StreamChunk | str]]:
+        """Do as ``schedule``, in fewer words: a chunk that is nothing but text is that text.
+
+        What makes bytes of chunks has no use for more, and most chunks are such.
+        """
+        gaps = (self.pacing if pacing is None else self.pacing.over(pacing)).gaps(salt=salt)
         index = calls = 0
         for step, deltas in zip(self.steps, self._cuts, strict=True):
             if not isinstance(step, CONTENT):
                 yield step
                 continue
+            is_text = isinstance(step, Text)
             for place, delta in enumerate(deltas):
                 if gap := next(gaps):
                     yield Wait(gap)
-                yield _chunk(step, delta, index=index, call=calls, first=place == 0, transcript=transcript)
+                if is_text and index:
+                    yield delta
+                else:
+                    yield _chunk(step, delta, index=index, call=calls, first=place == 0)
                 index += 1
             calls += isinstance(step, ToolCall)
-        if not self._is_whole():
-            return
-        transcript.append("")
-        yield StreamChunk(
-            index=index,
-            role=None if index else "assistant",
-            finish_reason=self.finish_reason,
-            usage=self.usage or Usage(prompt_tokens=prompt_tokens, completion_tokens=index),
-            _transcript=transcript,
-        )
+        if self._is_whole():
+            yield StreamChunk(
+                index=index,
+                role=None if index else "assistant",
+                finish_reason=self.finish_reason,
+                usage=self.usage or Usage(prompt_tokens=prompt_tokens, completion_tokens=index),
+            )
 
 
 def _coerce(steps: Iterable[object]) -> Iterator[Step]:
@@ -235,16 +257,13 @@ def _hint(step: object) -> str:
     return ""
 
 
-def _chunk(step: Content, delta: str, *, index: int, call: int, first: bool, transcript: Transcript) -> StreamChunk:
+def _chunk(step: Content, delta: str, *, index: int, call: int, first: bool) -> StreamChunk:
     role = None if index else "assistant"
-    if type(step) is Text:
-        transcript.append(delta)
-        return StreamChunk(index=index, delta=delta, role=role, _transcript=transcript)
-    transcript.append("")
+    if isinstance(step, Text):
+        return StreamChunk(index=index, delta=delta, role=role)
     if isinstance(step, ToolCall):
         identity = {"id": step.id or f"call_{call + 1}", "name": step.name} if first else {}
-        fragment = ToolCallDelta(index=call, arguments=delta, **identity)
-        return StreamChunk(index=index, tool_call=fragment, role=role, _transcript=transcript)
+        return StreamChunk(index=index, tool_call=ToolCallDelta(index=call, arguments=delta, **identity), role=role)
     if isinstance(step, Reasoning):
-        return StreamChunk(index=index, reasoning=delta, role=role, _transcript=transcript)
-    return StreamChunk(index=index, refusal=delta, role=role, _transcript=transcript)
+        return StreamChunk(index=index, reasoning=delta, role=role)
+    return StreamChunk(index=index, refusal=delta, role=role)

@@ -77,10 +77,13 @@ class _Encoder:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         if chunk.finish_reason is None:
             return [self._line([piece_of(chunk)])]
         return [self._line([], _end(self._reply, chunk.usage))]
+
+    def text(self, text: str) -> Event:
+        return self._line([Block(kind="text", text=text)])
 
     def ping(self) -> Event:
         return self._line([])
