@@ -33,8 +33,11 @@ if TYPE_CHECKING:
         UnusedScriptError,
     )
     from ._gate import Gate
-    from ._playbook import Request
-    from ._script import (
+    from ._ledger import Request
+    from ._script import Script
+    from ._sdk import MockStreamSDK
+    from ._server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
+    from ._steps import (
         Disconnect,
         ErrorEvent,
         HTTPError,
@@ -42,15 +45,12 @@ if TYPE_CHECKING:
         Malformed,
         Reasoning,
         Refusal,
-        Script,
         Stall,
         Text,
         ToolCall,
         Truncate,
         Wait,
     )
-    from ._sdk import MockStreamSDK
-    from ._server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
     from ._stream import MockStream
     from ._sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
     from .leaks import Leak, LeakReport, leak_check
@@ -118,8 +118,9 @@ _HOMES = {
         "UnusedScriptError",
     ),
     "_gate": ("Gate",),
-    "_playbook": ("Request",),
-    "_script": (
+    "_ledger": ("Request",),
+    "_script": ("Script",),
+    "_steps": (
         "Disconnect",
         "ErrorEvent",
         "HTTPError",
@@ -127,7 +128,6 @@ _HOMES = {
         "Malformed",
         "Reasoning",
         "Refusal",
-        "Script",
         "Stall",
         "Text",
         "ToolCall",

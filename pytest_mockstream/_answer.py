@@ -21,12 +21,14 @@ from ._delivery import Answer, Close, Progress
 from ._exceptions import MockStreamError, ScriptError, UnexpectedRequestError
 from ._frames import Frame, shaped, torn
 from ._gate import Gate
+from ._ledger import Request, message_text, redacted
 from ._pacing import Pacing
 from ._playback import Playback
-from ._playbook import Playbook, Request, message_text, redacted
-from ._script import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Script, Truncate, Wait
+from ._playbook import Playbook
+from ._script import Script
 from ._shape import Shape
 from ._sse import CONTENT_TYPES, Framing, Writer, json_text
+from ._steps import Disconnect, ErrorEvent, HTTPError, KeepAlive, Malformed, Played, Truncate, Wait
 from .providers import (
     ENDPOINTS,
     ERRORS,
@@ -155,14 +157,14 @@ class _Desk:
         except ScriptError as error:
             self.playbook.remember(error)
             return self._error(400, wire, request, error)
-        schedule = script.schedule(pacing=self.pacing, salt=request.number, prompt_tokens=prompt)
+        units = script.units(pacing=self.pacing, salt=request.number, prompt_tokens=prompt)
         status = _status(wire, ask, script)
         if ask.framing is None or status != 200:
             headers = _headers("application/json", request, script)
-            return self._begin(status, headers, request, _whole_frames(wire, reply, schedule), script)
+            return self._begin(status, headers, request, _whole_frames(wire, reply, units), script)
         encoder, writer = wire.encoder(reply), Writer(ask.framing, script.shape.line_ending or "\n")
         frames = shaped(
-            torn(wire.frames(schedule, encoder, writer)),
+            torn(wire.frames(units, encoder, writer)),
             script.shape,
             between=_between(encoder, writer, ask.framing, script.shape),
             seed=f"{script.pacing.seed or 0}/{request.number}",
@@ -284,12 +286,16 @@ def _breaks_at_once(script: Script) -> bool:
     return isinstance(first, Disconnect) and not first.inside_frame
 
 
-def _whole_frames(wire: WireFormat, reply: Reply, schedule: Iterable[Played[StreamChunk]]) -> Iterator[Played[Frame]]:
+def _whole_frames(
+    wire: WireFormat, reply: Reply, units: Iterable[Played[StreamChunk | str]]
+) -> Iterator[Played[Frame]]:
     """Gather a reply that is not streamed; its body comes when the last chunk would have."""
     chunks: list[StreamChunk] = []
     garbage: str | None = None
-    for step in schedule:
-        if isinstance(step, StreamChunk):
+    for step in units:
+        if isinstance(step, str):
+            chunks.append(StreamChunk(index=len(chunks), delta=step))
+        elif isinstance(step, StreamChunk):
             chunks.append(step)
         elif isinstance(step, Malformed):
             garbage = step.data

@@ -11,10 +11,11 @@ from typing import Any, Literal, TypeAlias
 from ._callsite import calling_site
 from ._chunks import CompletedToolCall, Completion, StreamChunk
 from ._exceptions import ScriptError
+from ._ledger import Request, message_text
 from ._legal import duration, integer, one_of
 from ._pacing import Pacing
 from ._playback import Playback
-from ._playbook import Playbook, Request, message_text
+from ._playbook import Playbook
 from ._script import Script
 from ._scripting import DEFAULT_TEXT, Scripted
 from ._stream import Errors, MockStream

@@ -14,9 +14,10 @@ from enum import Enum
 
 from ._exceptions import MockStreamError, UnclosedStreamWarning
 from ._frames import Frame
-from ._playback import End, Ending, Playback
-from ._playbook import Request, State
-from ._script import Disconnect, ErrorEvent, Played
+from ._ledger import Request, State
+from ._line import End, Ending
+from ._playback import Playback
+from ._steps import Disconnect, ErrorEvent, Played
 
 
 class Close(Enum):
@@ -55,7 +56,8 @@ class Answer:
         """Note that a frame was handed to the consumer, and return its bytes."""
         self.request.chunks_sent += frame.chunks
         self.request.last_sent_at = instant
-        self.whole = self.whole or frame.last
+        if frame.last:
+            self.whole = True
         return frame.data
 
     def finished(self, ending: Ending) -> Close:
@@ -104,9 +106,11 @@ class Progress:
         self.playback: Playback[Frame] | None = None
 
     def counted(self, steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+        note, count = self._chunks_by_frame.append, 0
         for step in steps:
             if isinstance(step, Frame):
-                self._chunks_by_frame.append(self._chunks_by_frame[-1] + step.chunks)
+                count += step.chunks
+                note(count)
             yield step
 
     @property

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import repeat
+from typing import NamedTuple
 
-from ._script import Disconnect, Played, Truncate
 from ._shape import Shape
+from ._steps import Disconnect, Played, Truncate
 
 _LONGEST_RANDOM = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Bytes of a body that are handed over at once.
+class Frame(NamedTuple):
+    """Bytes of a body that are handed over at once; a tuple, for each chunk makes one and they are made fastest.
 
     Attributes:
         data: the bytes.

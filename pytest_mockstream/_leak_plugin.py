@@ -71,12 +71,12 @@ class LeakPlugin:
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         self._begin(item)
         try:
-            return (yield)
+            result = yield
         except (KeyboardInterrupt, pytest.exit.Exception):
             self._interrupt()
             raise
-        finally:
-            self._arm(item)
+        self._arm(item)
+        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Iterator[None]:
@@ -97,6 +97,8 @@ class LeakPlugin:
             self._interrupt()
             raise
         finally:
+            if not self._armed:  # skipped, or failed, before it had a node's place to register a finaliser at
+                self._judge_test()
             self._judge_fixtures()
             self._conclude(item)
 
@@ -261,8 +263,8 @@ def _read(request: Any) -> str:
 
 def _open_requests() -> list[Any]:
     """Return the open streams of the process; where nobody has loaded what makes them, there are none."""
-    playbook = sys.modules.get("pytest_mockstream._playbook")
-    return [] if playbook is None else playbook.open_requests()
+    ledger = sys.modules.get("pytest_mockstream._ledger")
+    return [] if ledger is None else ledger.open_requests()
 
 
 def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:

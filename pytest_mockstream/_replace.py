@@ -31,25 +31,50 @@ class Replacement:
     make: Callable[[Any], Any]
 
 
+@dataclass(eq=False, slots=True)
+class _Layer:
+    """One replacement in place, over what was there before it.
+
+    Attributes:
+        original: what was there.
+        is_own: whether the owner itself had it, or only inherited it.
+        is_needed: whether whoever put it there is still at work.
+    """
+
+    original: Any
+    is_own: bool
+    is_needed: bool = True
+
+
+_LAYER = "__mockstream_layer__"
+
+
 @contextmanager
 def replaced(replacement: Replacement) -> Iterator[None]:
     """Replace a function, and put the original back.
 
-    What somebody else has put over ours meanwhile stays; ours must then do as the original does.
+    What somebody else has put over ours meanwhile stays; ours must then do as the original does, until the other one
+    goes and takes it along.
     """
     owner, name = replacement.owner, replacement.name
-    is_own = name in vars(owner)
-    original = getattr(owner, name)
-    ours = replacement.make(original)
+    layer = _Layer(getattr(owner, name), name in vars(owner))
+    ours = replacement.make(layer.original)
+    setattr(ours, _LAYER, layer)
     setattr(owner, name, ours)
     try:
         yield
     finally:
-        if vars(owner).get(name) is ours:
-            if is_own:
-                setattr(owner, name, original)
-            else:
-                delattr(owner, name)
+        layer.is_needed = False
+        _take_off(owner, name)
+
+
+def _take_off(owner: Any, name: str) -> None:
+    """Take off the layers on top that nobody needs any more."""
+    while (layer := getattr(vars(owner).get(name), _LAYER, None)) is not None and not layer.is_needed:
+        if layer.is_own:
+            setattr(owner, name, layer.original)
+        else:
+            delattr(owner, name)
 
 
 Hook: TypeAlias = Callable[[ModuleType], Iterable[Replacement]]

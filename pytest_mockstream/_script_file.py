@@ -19,7 +19,8 @@ from ._chunks import Usage
 from ._exceptions import ScriptError
 from ._pacing import Pacing
 from ._playbook import Condition
-from ._script import (
+from ._script import Script
+from ._steps import (
     Disconnect,
     ErrorEvent,
     HTTPError,
@@ -27,7 +28,6 @@ from ._script import (
     Malformed,
     Reasoning,
     Refusal,
-    Script,
     Stall,
     Step,
     Text,

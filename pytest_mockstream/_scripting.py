@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ._chunks import Usage
-from ._playbook import Condition, Playbook, Request
-from ._script import Chunking, Script, Step
+from ._ledger import Request
+from ._playbook import Condition, Playbook
+from ._script import Script
 from ._shape import Between, Fragment, LineEnding
+from ._steps import Chunking, Step
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 

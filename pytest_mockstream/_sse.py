@@ -10,9 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from json.encoder import encode_basestring
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ._shape import LineEnding
 
@@ -41,14 +40,14 @@ def json_text(value: Any) -> str:
     return _escaped(_encode(value))
 
 
-def json_string(text: str) -> str:
-    """Do as ``json_text`` for a text, several times as fast: it is what nearly all frames consist of."""
-    return _escaped(encode_basestring(text))
+def json_bytes(text: str) -> bytes:
+    """Write a text as JSON, as ``json_text`` does, several times as fast: nearly all frames consist of it."""
+    quoted = encode_basestring(text)
+    return (quoted if quoted.isascii() else _escaped(quoted)).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One frame, before it is bytes.
+class Event(NamedTuple):
+    """One frame, before it is bytes; a tuple, for each chunk makes one and they are made fastest.
 
     Attributes:
         data: the payload, as a rule JSON text.

@@ -25,9 +25,10 @@ from ._exceptions import (
     StreamTimeout,
     UnclosedStreamWarning,
 )
-from ._playback import End, Ending, Playback
-from ._playbook import Request, State
-from ._script import Disconnect, ErrorEvent, HTTPError, Malformed
+from ._ledger import Request, State
+from ._line import End, Ending
+from ._playback import Playback
+from ._steps import Disconnect, ErrorEvent, HTTPError, Malformed
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 

@@ -24,7 +24,7 @@ from pytest_mockstream import (
 )
 from pytest_mockstream._answer import Answer, Close, Frame, Incoming, answer
 from pytest_mockstream._callsite import calling_site
-from pytest_mockstream._playback import End, Ending
+from pytest_mockstream._line import End, Ending
 from pytest_mockstream._playbook import Condition, Playbook
 
 CHAT = "/v1/chat/completions"
@@ -139,11 +139,17 @@ def test_stall_is_silence() -> None:
     ],
 )
 def test_headers_come_first_where_a_stream_begins(script: Script, stream: bool, first: bool) -> None:
-    assert ask(script, stream=stream).headers_first is first
+    answered = ask(script, stream=stream)
+    answered.leave()
+
+    assert answered.headers_first is first
 
 
 def test_retry_after_is_a_header() -> None:
-    assert ask(Script(HTTPError(429, retry_after=1.5))).headers["retry-after"] == "1.5"
+    answered = ask(Script(HTTPError(429, retry_after=1.5)))
+    answered.leave()
+
+    assert answered.headers["retry-after"] == "1.5"
 
 
 @pytest.mark.parametrize(
@@ -230,6 +236,7 @@ def test_waste_is_counted_in_chunks_not_in_frames() -> None:
 
     assert answered.playback.produced > 1000
     assert answered.request.chunks_wasted == 21
+    answered.leave()
 
 
 def test_dropping_an_open_answer_warns_with_the_line_that_asked() -> None:

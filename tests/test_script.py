@@ -27,7 +27,7 @@ from pytest_mockstream import (
     Usage,
     Wait,
 )
-from pytest_mockstream._script import cut
+from pytest_mockstream._steps import cut
 
 
 def chunks(script: Script) -> list[StreamChunk]:

@@ -19,13 +19,13 @@ from typing import Protocol
 
 from pytest_mockstream._delivery import Answer, Close
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._playback import End, Ending
-from pytest_mockstream._script import Disconnect
+from pytest_mockstream._line import End, Ending
+from pytest_mockstream._steps import Disconnect
 
 #: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
 #: chunk of a test's stream, and a long stream is not held up by the loop.
 _FIRST_READS = 32
-_EVERY_READ = 16
+_EVERY_READ = 128
 _FRAMES_ABOVE = 12
 
 
@@ -120,14 +120,15 @@ class Exchange:
 
     async def aread(self) -> bytes:
         """Do as ``read``, asynchronously. Cancelled at any point, it loses nothing."""
-        got, self._held = self._held, None
-        if got is None:
-            self._reads = reads = self._reads + 1
-            if reads > _FIRST_READS and reads % _EVERY_READ:
-                got = self.answer.playback.take()
-            if got is None:
-                got = await self.answer.playback.areceive(self.limit)
-        return self._accept(got)
+        return self._accept(self._at_hand() or await self.answer.playback.areceive(self.limit))
+
+    def _at_hand(self) -> tuple[float, Frame] | Ending | None:
+        """Return what can be had without waiting; None where that is nothing, or where other tasks have their turn."""
+        if self._held is not None:
+            got, self._held = self._held, None
+            return got
+        self._reads = reads = self._reads + 1
+        return self.answer.playback.take() if reads > _FIRST_READS and reads % _EVERY_READ else None
 
     def read_tail(self) -> bytes | None:
         """Return the next piece without waiting, if it has come and all that the model had to say was read before it.
@@ -175,7 +176,7 @@ class Exchange:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            while piece := await self.aread():
+            while piece := self._accept(self._at_hand() or await self.answer.playback.areceive(self.limit)):
                 yield piece
         finally:
             self.close()

@@ -20,9 +20,10 @@ import h11
 
 from pytest_mockstream._answer import Answer, Incoming, answer
 from pytest_mockstream._exceptions import ScriptError, UnclosedStreamWarning
+from pytest_mockstream._ledger import Request, State
 from pytest_mockstream._legal import duration, integer, one_of
 from pytest_mockstream._pacing import Pacing
-from pytest_mockstream._playbook import Playbook, Request, State
+from pytest_mockstream._playbook import Playbook
 from pytest_mockstream._script import Script
 from pytest_mockstream._script_file import ScriptFile
 from pytest_mockstream._scripting import DEFAULT_TEXT, Scripted

@@ -15,7 +15,7 @@ import h11
 
 from pytest_mockstream._answer import Answer, Close
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._playback import End, Ending
+from pytest_mockstream._line import End, Ending
 
 from ._connection import Connection
 

@@ -16,9 +16,11 @@ from pytest_mockstream._callsite import CallSite, is_library
 from pytest_mockstream._chunks import StreamChunk
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._gate import Gate
+from pytest_mockstream._ledger import Request
 from pytest_mockstream._pacing import Pacing
-from pytest_mockstream._playbook import Playbook, Request
-from pytest_mockstream._script import (
+from pytest_mockstream._playbook import Playbook
+from pytest_mockstream._script import Script
+from pytest_mockstream._steps import (
     FAULTS,
     Disconnect,
     ErrorEvent,
@@ -26,7 +28,6 @@ from pytest_mockstream._script import (
     HTTPError,
     Malformed,
     Played,
-    Script,
     Stall,
     Truncate,
 )

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_mockstream._legal import duration, integer
 from pytest_mockstream._playbook import Playbook
-from pytest_mockstream._script import Stall
+from pytest_mockstream._steps import Stall
 
 from ._broken import DEFAULT_FAULTS, Break, StandIn, Trouble, breaks, fault_of, playbook_of, standing
 from ._left import Remains

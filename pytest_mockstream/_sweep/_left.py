@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from pytest_mockstream._exceptions import LeakError
-from pytest_mockstream._playback import End, Playback
-from pytest_mockstream._playbook import Request, State, opened_requests
+from pytest_mockstream._ledger import Request, State, opened_requests
+from pytest_mockstream._line import End
+from pytest_mockstream._playback import Playback
 from pytest_mockstream.leaks import LeakReport, leak_check
 
 _LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}

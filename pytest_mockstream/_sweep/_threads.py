@@ -19,9 +19,10 @@ from time import monotonic
 
 from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import ScriptError
+from pytest_mockstream._ledger import Request
 from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playbook import Playbook, Request
-from pytest_mockstream._script import Fault
+from pytest_mockstream._playbook import Playbook
+from pytest_mockstream._steps import Fault
 
 from ._broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, breaks, fault_of, playbook_of, standing
 from ._faults import Raises, Verdict, silence

@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_mockstream._script import Script, ToolCall
+from pytest_mockstream._script import Script
+from pytest_mockstream._steps import ToolCall
 
 from ._wire import Json
 

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 from pytest_mockstream._chunks import StreamChunk
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._frames import Frame
-from pytest_mockstream._script import ErrorEvent, KeepAlive, Malformed, Played, Script, Wait
-from pytest_mockstream._sse import Event, Framing, Writer
+from pytest_mockstream._script import Script
+from pytest_mockstream._sse import Event, Framing, Writer, json_bytes
+from pytest_mockstream._steps import ErrorEvent, KeepAlive, Malformed, Played, Wait
 
 Json: TypeAlias = "dict[str, Any]"
 #: The instant that every reply says it was made at: 2025-01-01T00:00:00Z. A fake has no reason to differ each run.
@@ -68,8 +69,14 @@ class Reply:
 class Encoder(Protocol):
     """Turns one stream of chunks into events; holds what the format makes a stream remember."""
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         """Return the events that say what a chunk says: one at least."""
+
+    def text(self, text: str) -> Event | None:
+        """Return the event of one more chunk that is nothing but text.
+
+        None, unless until the next call of ``chunk`` all such events are the same but for the text.
+        """
 
     def ping(self) -> Event | None:
         """Return the format's own event that says nothing; None if a comment has to do."""
@@ -132,19 +139,23 @@ class WireFormat:
             prompt_tokens = script.usage.prompt_tokens
         return Reply(ask=ask, number=number, finish_reason=finish_reason, prompt_tokens=prompt_tokens)
 
-    def frames(self, steps: Iterable[Played[StreamChunk]], encoder: Encoder, writer: Writer) -> Iterator[Played[Frame]]:
+    def frames(
+        self, units: Iterable[Played[StreamChunk | str]], encoder: Encoder, writer: Writer
+    ) -> Iterator[Played[Frame]]:
         """Turn steps of chunks into steps of frames; whatever has no bytes passes through.
 
         An ``ErrorEvent`` becomes its frame and then ends the steps as the fault that it is.
         """
-        for step in _whole_calls(steps) if self.whole_calls else steps:
-            if isinstance(step, StreamChunk):
-                *events, last = encoder.chunk(step)
-                for event in events:
-                    yield Frame(writer.frame(event))
-                count = step.count if isinstance(step, _WholeCall) else 1
-                is_last = step.finish_reason is not None
-                yield Frame(writer.frame(last, last=is_last), count, is_last)
+        around: tuple[bytes, bytes] | None = None  # what stands before and behind each text; the same for most chunks
+        for step in _whole_calls(units) if self.whole_calls else units:
+            if isinstance(step, str):
+                if around is None and (around := _around_text(encoder, writer)) is None:
+                    yield from _chunk_frames(StreamChunk(index=-1, delta=step), encoder, writer)
+                else:
+                    yield Frame(around[0] + json_bytes(step) + around[1], 1)
+            elif isinstance(step, StreamChunk):
+                around = None
+                yield from _chunk_frames(step, encoder, writer)
             elif isinstance(step, KeepAlive):
                 yield Frame(ping(encoder, writer))
             elif isinstance(step, Malformed):
@@ -154,6 +165,26 @@ class WireFormat:
                 yield step
             else:
                 yield step
+
+
+def _chunk_frames(chunk: StreamChunk, encoder: Encoder, writer: Writer) -> Iterator[Frame]:
+    events = encoder.chunk(chunk)
+    for event in events[:-1]:
+        yield Frame(writer.frame(event))
+    count = chunk.count if isinstance(chunk, _WholeCall) else 1
+    is_last = chunk.finish_reason is not None
+    yield Frame(writer.frame(events[-1], last=is_last), count, is_last)
+
+
+_PLACE = "\0the place of a text\0"
+
+
+def _around_text(encoder: Encoder, writer: Writer) -> tuple[bytes, bytes] | None:
+    event = encoder.text(_PLACE)
+    if event is None:
+        return None
+    before, _, behind = writer.frame(event).partition(json_bytes(_PLACE))
+    return before, behind
 
 
 def ping(encoder: Encoder, writer: Writer) -> bytes:
@@ -169,11 +200,11 @@ class _WholeCall(StreamChunk):
     count: int
 
 
-def _whole_calls(steps: Iterable[Played[StreamChunk]]) -> Iterator[Played[StreamChunk]]:
+def _whole_calls(units: Iterable[Played[StreamChunk | str]]) -> Iterator[Played[StreamChunk | str]]:
     """Join the fragments of each tool call at the place of the last one; time passes as it would have."""
     held: list[StreamChunk] = []
     waits: list[Wait] = []
-    for step in steps:
+    for step in units:
         if held and isinstance(step, Wait):
             waits.append(step)
             continue

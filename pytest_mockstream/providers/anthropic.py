@@ -7,12 +7,13 @@ https://docs.anthropic.com/en/api/errors. Every frame needs its ``event:`` line:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent, Script
-from pytest_mockstream._sse import Event, json_string, json_text
+from pytest_mockstream._script import Script
+from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import Block, Kind, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message
@@ -21,13 +22,13 @@ from ._reading import flag, joined_text, objects, rest, text_field
 from ._wire import Ask, BadRequestError, Json, Reply, WireFormat, words
 
 SIGNATURE = "bW9ja3N0cmVhbS1zaWduYXR1cmU="
-_DELTA = '{"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":%s}}'
 _DELTAS: dict[Kind, tuple[str, str]] = {
     "text": ("text_delta", "text"),
     "refusal": ("text_delta", "text"),
     "reasoning": ("thinking_delta", "thinking"),
     "tool_call": ("input_json_delta", "partial_json"),
 }
+_PROSE = ("text", "refusal")  # both are told in a block of text
 _TAKEN = ("model", "messages", "system", "tools", "stream")
 
 
@@ -76,7 +77,10 @@ class _Encoder:
         self._index = -1
         self._refused = False
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
+        return tuple(self._events(chunk))
+
+    def _events(self, chunk: StreamChunk) -> Iterator[Event]:
         if chunk.role is not None:
             usage = {"input_tokens": self._reply.prompt_tokens, "output_tokens": 0}
             message = _message(self._reply, [], None) | {"usage": usage}
@@ -91,13 +95,20 @@ class _Encoder:
             self._open = piece
             self._index += 1
             yield _event("content_block_start", index=self._index, content_block=_empty_block(piece))
-        yield Event(_DELTA % (self._index, *_DELTAS[piece.kind], json_string(piece.text)), name="content_block_delta")
+        yield self._delta(piece.kind, piece.text)
+
+    def text(self, text: str) -> Event | None:
+        return self._delta("text", text) if self._open is not None and self._open.kind in _PROSE else None
 
     def ping(self) -> Event:
         return _event("ping")
 
     def error(self, error: ErrorEvent) -> Event:
         return Event(json_text(anthropic_error(500, error.message, error.type)), name="error")
+
+    def _delta(self, kind: Kind, text: str) -> Event:
+        said, name = _DELTAS[kind]
+        return _event("content_block_delta", index=self._index, delta={"type": said, name: text})
 
     def _close(self) -> Iterator[Event]:
         if self._open is None:
@@ -120,8 +131,7 @@ def _event(name: str, **fields: Any) -> Event:
 
 
 def _same_block(one: Block, other: Block) -> bool:
-    prose = {"text", "refusal"}
-    return (one.kind == other.kind and one.index == other.index) or (one.kind in prose and other.kind in prose)
+    return (one.kind == other.kind and one.index == other.index) or (one.kind in _PROSE and other.kind in _PROSE)
 
 
 def _empty_block(piece: Block) -> Json:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent
 from pytest_mockstream._sse import Event, Framing, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments, call_message
@@ -79,7 +79,10 @@ class _Encoder:
         self._reply = reply
         self._unsigned = False
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
+        return tuple(self._events(chunk))
+
+    def _events(self, chunk: StreamChunk) -> Iterator[Event]:
         if chunk.finish_reason is not None:
             part = {"text": ""} | self._signature()
             yield self._event([part], chunk.usage or Usage(), self._reply.finish_reason)
@@ -91,6 +94,9 @@ class _Encoder:
         else:
             part |= self._signature()
         yield self._event([part])
+
+    def text(self, text: str) -> Event | None:
+        return None if self._unsigned else self._event([{"text": text}])
 
     def ping(self) -> Event:
         return self._event([{"text": ""}])

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent, Script, ToolCall
+from pytest_mockstream._script import Script
 from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._steps import ErrorEvent, ToolCall
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import arguments_of, broken_arguments
@@ -76,10 +77,13 @@ class _Encoder:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         if chunk.finish_reason is None:
             return [self._line([piece_of(chunk)])]
         return [self._line([], _end(self._reply, chunk.usage))]
+
+    def text(self, text: str) -> Event:
+        return self._line([Block(kind="text", text=text)])
 
     def ping(self) -> Event:
         return self._line([])

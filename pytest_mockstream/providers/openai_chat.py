@@ -8,12 +8,12 @@ not have and DeepSeek, vLLM and many gateways do (https://api-docs.deepseek.com/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, ToolCallDelta, Usage
-from pytest_mockstream._script import ErrorEvent
-from pytest_mockstream._sse import Event, json_string, json_text
+from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import blocks_of
 from ._errors import OPENAI_STATUS, openai_error
@@ -49,22 +49,19 @@ class _Encoder:
             "model": reply.ask.model,
         }
         self._usage: Json = {"usage": None} if reply.ask.include_usage else {}
-        # Nearly all chunks are text: around it, their JSON is always the same.
-        self._before, self._after = self._delta({"content": ""}).data.rsplit('""', 1)
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
-        if chunk.role is not None:
-            yield self._delta({"role": chunk.role, "content": "", "refusal": None})
-        if chunk.delta:
-            yield Event(f"{self._before}{json_string(chunk.delta)}{self._after}")
-            return
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
+        events = [] if chunk.role is None else [self._delta({"role": chunk.role, "content": "", "refusal": None})]
         if chunk.finish_reason is None:
-            yield self._delta(_delta_of(chunk))
-            return
-        yield self._delta({}, self._reply.finish_reason)
+            return [*events, self._delta(_delta_of(chunk))]
+        events.append(self._delta({}, self._reply.finish_reason))
         if self._reply.ask.include_usage:
-            yield Event(json_text(self._frame | {"choices": [], "usage": _usage(chunk.usage or Usage())}))
-        yield Event("[DONE]")
+            usage = self._frame | {"choices": [], "usage": _usage(chunk.usage or Usage())}
+            events.append(Event(json_text(usage)))
+        return [*events, Event("[DONE]")]
+
+    def text(self, text: str) -> Event:
+        return self._delta({"content": text})
 
     def ping(self) -> None:
         return None

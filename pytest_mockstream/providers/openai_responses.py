@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_mockstream._chunks import StreamChunk, Usage
-from pytest_mockstream._script import ErrorEvent
 from pytest_mockstream._sse import Event, json_text
+from pytest_mockstream._steps import ErrorEvent
 
 from ._blocks import Block, blocks_of, piece_of
 from ._calls import call_message
@@ -84,7 +84,10 @@ class _Encoder:
         self._kind: str | None = None
         self._text: list[str] = []
 
-    def chunk(self, chunk: StreamChunk) -> Iterable[Event]:
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
+        return tuple(self._events(chunk))
+
+    def _events(self, chunk: StreamChunk) -> Iterator[Event]:
         if chunk.role is not None:
             begun = _response(self._reply, [], status="in_progress")
             yield self._event("response.created", response=begun)
@@ -96,6 +99,9 @@ class _Encoder:
         yield from self._turn_to(piece)
         self._text.append(piece.text)
         yield self._delta(piece.text)
+
+    def text(self, text: str) -> None:
+        return None  # each event has a number of its own
 
     def ping(self) -> None:
         return None

@@ -37,18 +37,24 @@ class Door:
         return self.playbook.requests[-1]
 
     def answer(self, method: str, url: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
-        """Answer one request."""
+        """Answer one request; whoever asks reads the answer or leaves it."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         incoming = Incoming(method=method, url=url, headers=headers or {}, body=content)
         return answer(self.playbook, incoming, opened_at=calling_site())
 
-    def post(self, path: str, body: Any, host: str = "https://localhost") -> Answer:
-        """Answer one POST."""
-        return self.answer("POST", host + path, {}, body)
+    def ask(self, method: str, url: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
+        """Answer one request, and leave the answer unread."""
+        answered = self.answer(method, url, headers, body)
+        answered.leave()
+        return answered
+
+    def post(self, path: str, body: Any) -> Answer:
+        """Answer one POST, and leave the answer unread."""
+        return self.ask("POST", f"https://localhost{path}", {}, body)
 
     def body(self, path: str, body: Any) -> bytes:
         """Answer one POST and return the whole body."""
-        return b"".join(frames(self.post(path, body)))
+        return b"".join(frames(self.answer("POST", f"https://localhost{path}", {}, body)))
 
     # Real clients.
 
@@ -74,11 +80,24 @@ class Door:
 
     def _httpx2_response(self, request: httpx2.Request) -> httpx2.Response:
         answered = self.answer(request.method, str(request.url), dict(request.headers), request.read())
-        return httpx2.Response(answered.status, headers=answered.headers, content=frames(answered))
+        return httpx2.Response(answered.status, headers=answered.headers, stream=_Body(answered))
 
     def _httpx_response(self, request: httpx.Request) -> httpx.Response:
         answered = self.answer(request.method, str(request.url), dict(request.headers), request.read())
-        return httpx.Response(answered.status, headers=answered.headers, content=frames(answered))
+        return httpx.Response(answered.status, headers=answered.headers, stream=_Body(answered))
+
+
+class _Body(httpx.SyncByteStream, httpx2.SyncByteStream):
+    """A body that is left when its client closes it, as a connection would be."""
+
+    def __init__(self, answered: Answer) -> None:
+        self._answered = answered
+
+    def __iter__(self) -> Iterator[bytes]:
+        return frames(self._answered)
+
+    def close(self) -> None:
+        self._answered.leave()
 
 
 def frames(answered: Answer) -> Iterator[bytes]:

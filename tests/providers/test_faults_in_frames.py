@@ -223,9 +223,9 @@ def test_duplicated_frames_say_all_twice() -> None:
 
 
 def test_chunks_are_counted_by_their_last_byte_however_the_body_is_cut() -> None:
-    answered = Door(Script(ToolCall("a", {"b": 1}), "c d", fragment="byte")).post(
-        "/v1/models/m:streamGenerateContent?alt=sse", {"contents": [{}]}
-    )
+    door = Door(Script(ToolCall("a", {"b": 1}), "c d", fragment="byte"))
+    url = "https://localhost/v1/models/m:streamGenerateContent?alt=sse"
+    answered = door.answer("POST", url, body={"contents": [{}]})
 
     sent = [answered.request.chunks_sent for _ in frames(answered)]
 

@@ -147,7 +147,7 @@ def test_credential_in_query_tool_or_parameter_is_not_recorded() -> None:
     tool = {"type": "mcp", "server_label": "x", "authorization": "s3cr3t", "headers": {"X-Api-Key": "s3cr3t"}}
     body = {"model": "m", "input": "hi", "tools": [tool], "extra": [{"api_key": "s3cr3t"}]}
 
-    door.answer("POST", "https://me:s3cr3t@api.openai.com/v1/responses?key=s3cr3t", {"Authorization": "s3cr3t"}, body)
+    door.ask("POST", "https://me:s3cr3t@api.openai.com/v1/responses?key=s3cr3t", {"Authorization": "s3cr3t"}, body)
 
     assert "s3cr3t" not in repr(door.request)
     assert door.request.tools[0]["authorization"] == "[redacted]"
@@ -157,8 +157,8 @@ def test_credential_in_query_tool_or_parameter_is_not_recorded() -> None:
 def test_credential_is_in_no_message_about_a_request_that_makes_no_sense() -> None:
     door = Door()
 
-    door.answer("POST", "https://me:s3cr3t@host/v1/nothing?key=s3cr3t", {"Authorization": "s3cr3t"}, b"s3cr3t")
-    door.answer("POST", "https://me:s3cr3t@host/v1/messages?key=s3cr3t", {"Authorization": "s3cr3t"}, b"s3cr3t")
+    door.ask("POST", "https://me:s3cr3t@host/v1/nothing?key=s3cr3t", {"Authorization": "s3cr3t"}, b"s3cr3t")
+    door.ask("POST", "https://me:s3cr3t@host/v1/messages?key=s3cr3t", {"Authorization": "s3cr3t"}, b"s3cr3t")
 
     assert len(door.playbook.unexpected) == 2
     assert "s3cr3t" not in repr(door.playbook.unexpected) + repr(door.playbook.requests)
@@ -192,7 +192,7 @@ def test_path_tells_the_format_and_host_the_provider(url: str, provider: str) ->
     door = Door()
     body = {"model": "m", "messages": HELLO, "contents": [{"parts": [{"text": "hi"}]}]}
 
-    answered = door.answer("POST", url, {}, body)
+    answered = door.ask("POST", url, {}, body)
 
     assert (answered.status, door.request.provider) == (200, provider)
     assert door.request.model in {"m", "dep"}
@@ -235,7 +235,7 @@ def test_request_that_makes_no_sense_is_refused_and_said(path: str, body: Any, s
 def test_wrong_method_is_refused_with_the_right_one() -> None:
     door = Door()
 
-    answered = door.answer("GET", "https://api.openai.com/v1/chat/completions")
+    answered = door.ask("GET", "https://api.openai.com/v1/chat/completions")
 
     assert answered.status == 405
     assert "asked with POST" in str(answered.error)

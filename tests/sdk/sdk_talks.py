@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -178,7 +179,7 @@ async def litellm_anthropic() -> Said:
 def _talks() -> list[Talk]:
     talks = []
     if is_installed("openai"):
-        wire = "httpx2" if is_installed("httpx2") else "httpx"
+        wire = "httpx2" if int(importlib.metadata.version("openai").partition(".")[0]) >= 3 else "httpx"
         talks += [
             Talk("openai chat", openai_chat, wire),
             Talk("openai responses", openai_responses, wire),

@@ -39,7 +39,7 @@ class _Here(BaseHTTPRequestHandler):
 def here() -> Iterator[str]:
     """Give the address of a real server on loopback."""
     with HTTPServer(("127.0.0.1", 0), _Here) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -173,32 +173,34 @@ def test_door_lends_keys_and_takes_them_back(monkeypatch: pytest.MonkeyPatch) ->
     assert "GEMINI_API_KEY" not in os.environ
 
 
-def test_closed_door_leaves_every_library_as_it_was() -> None:
-    httpcore = importlib.import_module("httpcore")
+def _replaced() -> list[object]:
+    """Return what an open door replaces, as it is now."""
     import http.client
     import socket
 
-    def functions() -> list[object]:
-        return [
-            httpcore.ConnectionPool.handle_request,
-            httpcore.ConnectionPool.close,
-            httpcore.AsyncConnectionPool.handle_async_request,
-            httpcore.AsyncConnectionPool.aclose,
-            socket.getaddrinfo,
-            socket.socket.connect,
-            "connect" in vars(socket.socket),
-            asyncio.BaseEventLoop.getaddrinfo,
-            http.client.HTTPConnection.set_tunnel,
-            list(sys.meta_path),
-        ]
+    httpcore = importlib.import_module("httpcore")
+    return [
+        httpcore.ConnectionPool.handle_request,
+        httpcore.ConnectionPool.close,
+        httpcore.AsyncConnectionPool.handle_async_request,
+        httpcore.AsyncConnectionPool.aclose,
+        socket.getaddrinfo,
+        socket.socket.connect,
+        "connect" in vars(socket.socket),
+        asyncio.BaseEventLoop.getaddrinfo,
+        http.client.HTTPConnection.set_tunnel,
+        list(sys.meta_path),
+    ]
 
-    before = functions()
+
+def test_closed_door_leaves_every_library_as_it_was() -> None:
+    before = _replaced()
 
     with MockStreamSDK():
-        during = functions()
+        during = _replaced()
 
     assert all(ours != theirs for ours, theirs in zip(during, before, strict=True))
-    assert functions() == before
+    assert _replaced() == before
 
 
 def test_inner_door_answers_and_the_outer_one_after_it() -> None:
@@ -212,8 +214,9 @@ def test_inner_door_answers_and_the_outer_one_after_it() -> None:
     assert (first, second) == ("inner", "outer")
 
 
-def test_doors_closed_in_the_wrong_order_let_everything_through(here: str) -> None:
+def test_doors_closed_in_the_wrong_order_leave_nothing_behind(here: str) -> None:
     url = f"http://{here}/v1/chat/completions"
+    before = _replaced()
     outer, inner = MockStreamSDK(intercept=[here]), MockStreamSDK(intercept=[here])
     outer.__enter__()
     inner.__enter__()
@@ -225,6 +228,7 @@ def test_doors_closed_in_the_wrong_order_let_everything_through(here: str) -> No
 
     assert answered == "inner"
     assert httpx.post(url, json=CHAT).text == "here"
+    assert _replaced() == before
 
 
 def test_open_door_cannot_be_opened_again() -> None:

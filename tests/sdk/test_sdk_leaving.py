@@ -16,6 +16,7 @@ from pytest_mockstream import Gate, MockStreamSDK, UnclosedStreamWarning
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),  # google-genai
     pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),  # litellm
+    pytest.mark.filterwarnings("ignore:Items? '.*' on TypedDict class:UserWarning"),  # litellm
 ]
 
 Open: TypeAlias = Callable[[], Awaitable[Opened]]
