@@ -259,7 +259,7 @@ def _field_without_secrets(name: str, value: Any) -> Any:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # The text of a body is not repeated: it may hold a credential.
         raise BadRequestError(f"its body of {len(body)} bytes is not JSON ({error})") from None
     if not isinstance(value, dict):

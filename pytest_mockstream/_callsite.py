@@ -5,12 +5,14 @@ The wall: imports nothing of ours. A light walk up the frames; nothing is kept b
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CoroutineType, FrameType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,22 @@ def calling_site(frame: FrameType | None = None) -> CallSite:
         here = here.f_back
     last = outside or frame
     return CallSite(last.f_code.co_filename, last.f_lineno, last.f_code.co_qualname)
+
+
+def awaiting_site(frame: FrameType) -> CallSite:
+    """Do as ``calling_site``, for a call that a task may be waiting for, which the stack does not always have.
+
+    Where a coroutine is resumed through an awaitable that is not one (an async generator's ``asend``, aiohttp's request
+    context), CPython 3.11 to 3.13 may leave the frames above out of ``f_back``. The running task knows them.
+    """
+    found = calling_site(frame)
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    awaiting: Any = None if task is None else task.get_coro()
+    chain = []
+    while isinstance(awaiting, CoroutineType) and awaiting.cr_frame is not None:
+        code = awaiting.cr_code
+        if not is_library(code.co_filename):
+            chain.append(CallSite(code.co_filename, awaiting.cr_frame.f_lineno, code.co_qualname))
+        awaiting = awaiting.cr_await
+    is_awaited = any((site.filename, site.function) == (found.filename, found.function) for site in chain)
+    return chain[-1] if is_awaited else found

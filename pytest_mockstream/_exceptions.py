@@ -100,6 +100,6 @@ class ProviderError(MockStreamError):
 
 
 class UnclosedStreamWarning(ResourceWarning):
-    """A stream was dropped before its end and closed by its finaliser; a real one would have held its connection."""
+    """A stream was never closed: its finaliser ended it, or the stop of its server; a real one would have gone on."""
 
     __module__ = MockStreamError.__module__

@@ -88,6 +88,7 @@ class Request:
         left_at: when the stream was over, in seconds since it was opened.
         last_sent_at: when the last chunk was handed over, in seconds since the stream was opened.
         remedy: how whoever opened it closes such a stream.
+        refresh: brings the entry up to date while the stream is open, where another thread plays it; or None.
     """
 
     number: int = 0
@@ -105,6 +106,7 @@ class Request:
     left_at: float | None = None
     last_sent_at: float = 0.0
     remedy: str = field(default=_REMEDY, repr=False)
+    refresh: Callable[[], None] | None = field(default=None, repr=False)
     _state: State = field(default="open", repr=False)
     _progress: Progress | None = field(default=None, repr=False)
     _over: Bell | None = field(default=None, repr=False)
@@ -132,8 +134,10 @@ class Request:
         """What became of the stream.
 
         ``open``; ``exhausted`` (read to its end); ``closed`` (by the consumer); ``cancelled`` (``cancel()`` or
-        ``timeout=``); ``broken`` (by a fault); ``dropped`` (garbage collected unclosed).
+        ``timeout=``); ``broken`` (by a fault); ``dropped`` (never closed: garbage collected, or its server stopped).
         """
+        if self._state == "open" and self.refresh is not None:
+            self.refresh()
         if self._state == "open" and self._progress is not None and self._progress.timed_out:
             self.settle("cancelled")
         return self._state
@@ -202,7 +206,7 @@ class Request:
         if self.state == "open":
             return f"is still open. {self.remedy}"
         if self.state == "dropped":
-            return f"was dropped, and closed by its finaliser only. {self.remedy}"
+            return f"was dropped: its consumer never closed it. {self.remedy}"
         if after_chunk is not None and self.chunks_sent > after_chunk:
             return f"was left after chunk {self.chunks_sent}, not after chunk {after_chunk}."
         took = (self.left_at or 0.0) - self.last_sent_at

@@ -114,11 +114,13 @@ class Playbook:
     Args:
         default: what is played when nothing was ever queued.
         name: what the user calls us, for messages.
+        refresh: brings the record up to date, where another thread keeps it.
     """
 
-    def __init__(self, default: Script, *, name: str) -> None:
+    def __init__(self, default: Script, *, name: str, refresh: Callable[[], None] = lambda: None) -> None:
         self.default = default
         self.name = name
+        self.refresh = refresh
         self.requests: list[Request] = []
         self.unexpected: list[MockStreamError] = []
         self._entries: list[_Entry] = []
@@ -131,12 +133,14 @@ class Playbook:
 
     def save(self) -> Callable[[], None]:
         """Return what puts queue and record back to how they are now."""
+        self.refresh()
         with self._lock:
             entries = [(entry, entry.played) for entry in self._entries]
             requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
             count = self._count
 
         def restore() -> None:
+            self.refresh()  # what was asked before counts before
             with self._lock:
                 for entry, played in entries:
                     entry.played = played

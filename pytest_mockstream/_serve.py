@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{path}: cannot be read: {error}", file=sys.stderr)
         return 2
     if options.check:
-        print(f"{path}: {len(content.scripts)} scripts, no mistakes")
+        count = len(content.scripts)
+        print(f"{path}: {count} script{'' if count == 1 else 's'}, no mistakes")
         return 0
     return _serve(path, content, modified, host=options.host, port=options.port)
 
@@ -86,6 +87,7 @@ def _serve(path: Path, content: ScriptFile, modified: Modified, *, host: str, po
             if (now := _modified(path)) != modified:
                 modified = now
                 _reload(server, path)
+        server.end_streams()
     return 0
 
 

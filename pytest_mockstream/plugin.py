@@ -56,6 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    # Python hides ResourceWarnings, and pytest leaves it at that. In front, so that every filter of the user's wins.
+    config.getini("filterwarnings").insert(0, "default::pytest_mockstream.UnclosedStreamWarning")
     options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
     inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
     try:
@@ -167,12 +169,13 @@ def _mock_stream_session_server(request: pytest.FixtureRequest) -> Iterator[Mock
     try:
         from ._server import MockStreamServer
     except ModuleNotFoundError as error:
-        raise pytest.UsageError(str(error)) from None
+        pytest.fail(str(error), pytrace=False)
     ender = _StreamEnder()
     with MockStreamServer() as ender.server:
         request.config.pluginmanager.register(ender)
         yield ender.server
         request.config.pluginmanager.unregister(ender)
+        ender.server.end_streams()  # a run that was interrupted may have left some
 
 
 class _StreamEnder:

@@ -274,6 +274,17 @@ def test_fixture_works_under_xdist(pytester: pytest.Pytester) -> None:
     pytester.runpytest_subprocess("-n2", "-p", "no:looptime_plugin").assert_outcomes(passed=6)
 
 
+def test_a_stream_that_nobody_closed_is_warned_of(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(mock_stream_client): next(mock_stream_client.complete_stream('hi'))")
+
+    shown = pytester.runpytest_subprocess("-p", "no:looptime_plugin")
+    hidden = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "ignore::ResourceWarning")
+
+    shown.assert_outcomes(passed=1, warnings=1)
+    shown.stdout.fnmatch_lines(["*test_*.py:1: UnclosedStreamWarning: *was never closed*"])
+    hidden.assert_outcomes(passed=1, warnings=0)
+
+
 def test_plugin_loads_nothing_but_what_reads_settings() -> None:
     code = """
 import pytest, pytest_asyncio.plugin, sys

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from pytest_mockstream._replace import Hook, Replacement, hooked
+
 from ._door import Door
 from ._guard import http_client_hook, loop_hook, socket_hook
 from ._httpcore import httpcore_hook
-from ._replace import Hook, Replacement, hooked
 
 __all__ = ["Door", "opened"]
 

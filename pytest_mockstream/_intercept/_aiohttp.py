@@ -24,10 +24,10 @@ from aiohttp.http import HttpVersion11, RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pytest_mockstream._answer import Incoming
+from pytest_mockstream._replace import Replacement
 
 from ._door import Door
 from ._exchange import Exchange
-from ._replace import Replacement
 
 
 class _Troubles:

@@ -5,21 +5,17 @@ The wall: knows hosts and playbooks, no HTTP library.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable
 from ipaddress import ip_address
-from types import CoroutineType, FrameType
-from typing import Any
 
 from pytest_mockstream._answer import Incoming, answer
-from pytest_mockstream._callsite import CallSite, calling_site, is_library
+from pytest_mockstream._callsite import awaiting_site
 from pytest_mockstream._delivery import Answer
 from pytest_mockstream._pacing import Pacing
 from pytest_mockstream._playbook import Playbook
+from pytest_mockstream._remedies import remedy_for
 from pytest_mockstream.providers import provider_of
-
-from ._remedies import remedy_for
 
 #: Where Ollama listens unless told otherwise (https://docs.ollama.com/faq); the one provider on loopback.
 _OLLAMA_PORT = 11434
@@ -87,32 +83,13 @@ class Door:
         answered = answer(
             self.playbook,
             incoming,
-            opened_at=_caller(frame),
+            opened_at=awaiting_site(frame),
             pacing=self._pacing,
             buffer_size=self._buffer_size,
             background=self._background,
         )
         answered.request.remedy = remedy_for(frame, answered.request.remedy)
         return answered
-
-
-def _caller(frame: FrameType) -> CallSite:
-    """Return the innermost line of the user's own, which the stack does not always have.
-
-    Where a coroutine is resumed through an awaitable that is not one (an async generator's ``asend``, aiohttp's request
-    context), CPython 3.11 to 3.13 may leave the frames above out of ``f_back``. The running task knows them.
-    """
-    found = calling_site(frame)
-    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
-    awaiting: Any = None if task is None else task.get_coro()
-    chain = []
-    while isinstance(awaiting, CoroutineType) and awaiting.cr_frame is not None:
-        code = awaiting.cr_code
-        if not is_library(code.co_filename):
-            chain.append(CallSite(code.co_filename, awaiting.cr_frame.f_lineno, code.co_qualname))
-        awaiting = awaiting.cr_await
-    is_awaited = any((site.filename, site.function) == (found.filename, found.function) for site in chain)
-    return chain[-1] if is_awaited else found
 
 
 def is_loopback(host: str) -> bool:

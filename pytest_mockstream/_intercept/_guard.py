@@ -13,9 +13,9 @@ from typing import Any
 
 from pytest_mockstream._callsite import calling_site, is_library
 from pytest_mockstream._exceptions import UnexpectedRequestError
+from pytest_mockstream._replace import Replacement
 
 from ._door import Door
-from ._replace import Replacement
 
 _SOCKET_FUNCTIONS = ("getaddrinfo", "gethostbyname", "gethostbyname_ex")
 

@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from pytest_mockstream._answer import Incoming
+from pytest_mockstream._replace import Replacement
 
 from ._door import Door
 from ._exchange import Exchange
-from ._replace import Replacement
 
 
 class _Troubles:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -18,9 +19,8 @@ from typing import Self
 import h11
 
 from pytest_mockstream._answer import Answer, Incoming, answer
-from pytest_mockstream._callsite import CallSite
-from pytest_mockstream._exceptions import ScriptError
-from pytest_mockstream._ledger import Request
+from pytest_mockstream._exceptions import ScriptError, UnclosedStreamWarning
+from pytest_mockstream._ledger import Request, State
 from pytest_mockstream._legal import duration, integer, one_of
 from pytest_mockstream._pacing import Pacing
 from pytest_mockstream._playbook import Playbook
@@ -28,6 +28,7 @@ from pytest_mockstream._script import Script
 from pytest_mockstream._script_file import ScriptFile
 from pytest_mockstream._scripting import DEFAULT_TEXT, Scripted
 
+from ._callers import Callers, client, watched
 from ._connection import Connection, Limits
 from ._exchange import play
 from ._listener import Listener
@@ -102,12 +103,15 @@ class MockStreamServer(Scripted):
         self._host = host
         self._default_text = default_text
         self._thread = LoopThread(f"mockstream server {host}")
+        self._cut_off: list[Request] = []
+        self._callers: Callers = {}
+        self._until_stopped = contextlib.ExitStack()
         limits = Limits(
             body=_at_least_one(max_body, "max_body"),
             request_seconds=duration(request_timeout, "request_timeout"),
         )
         self._listener = Listener(self._respond, host=host, port=port, limits=limits)
-        super().__init__(_playbook(default_text))
+        super().__init__(self._new_playbook(default_text))
 
     def __repr__(self) -> str:
         state = self.url if self._thread.is_running else "stopped"
@@ -123,36 +127,47 @@ class MockStreamServer(Scripted):
         """
         if self._thread.is_running:
             return self
-        self._thread.start()
-        try:
+        with contextlib.ExitStack() as stack:
+            self._thread.start()
+            stack.callback(self._thread.stop)
             self._thread.run(self._listener.open())
-        except BaseException:
-            self._thread.stop()
-            raise
+            self._callers = stack.enter_context(watched(self._listener.port))
+            self._until_stopped = stack.pop_all()
         return self
 
     def stop(self) -> None:
         """Close the port and every connection; thread and loop are gone when this returns. Any number of times.
 
-        Streams end that their clients never left; the record goes on saying that they are open.
+        Streams that are still open then were never closed by their clients: the record says that they were dropped, and
+        an ``UnclosedStreamWarning`` says where they were opened.
         """
-        if self._thread.is_running:
-            self._thread.run(self._listener.close())
-            self._thread.stop()
+        if not self._thread.is_running:
+            return
+        self._thread.run(self._listener.close())
+        self._until_stopped.close()
+        for request in self._settle("dropped"):
+            message = f"{request.title()} was never closed: it ended with its server. {request.remedy}"
+            site = request.opened_at
+            warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is not None:  # that streams are left open is its doing, and no news
+            self.end_streams()
         self.stop()
 
     def end_streams(self) -> None:
-        """End every stream that is still open; its client gets a reset."""
-        still_open = [request for request in self._playbook.requests if request.state == "open"]
-        if still_open and self._thread.is_running:
+        """End every stream that is still open; its client gets a reset, and the record says that it is broken."""
+        if self._thread.is_running and self._listener.connections:
             self._thread.run(self._listener.end_streams())
-        for request in still_open:
-            request.settle("broken")
+            self._settle("broken")
+
+    def _settle(self, state: State) -> list[Request]:
+        """Note how the streams ended that the server has cut off, and return them."""
+        cut_off, self._cut_off = self._cut_off, []
+        return [request for request in cut_off if request.settle(state)]
 
     def reset(self, *, pacing: Pacing | None = None, buffer_size: int = 100) -> None:
         """Be as new: end every stream, forget all scripts and requests, accept connections.
@@ -162,7 +177,8 @@ class MockStreamServer(Scripted):
             buffer_size: as for the constructor, from now on.
         """
         self.end_streams()
-        self._playbook = _playbook(self._default_text)
+        self._callers.clear()
+        self._playbook = self._new_playbook(self._default_text)
         self._pacing = pacing or Pacing()
         self._buffer_size = buffer_size
         if self._thread.is_running:
@@ -170,7 +186,7 @@ class MockStreamServer(Scripted):
 
     def replace(self, content: ScriptFile) -> None:
         """Play the scripts of a file from now on; streams that run go on, the record begins anew."""
-        playbook = _playbook(content.default_text or self._default_text)
+        playbook = self._new_playbook(content.default_text or self._default_text)
         for script, condition in content.scripts:
             playbook.queue(script, condition)
         self._pacing = content.pacing
@@ -245,29 +261,35 @@ class MockStreamServer(Scripted):
             return
         playbook = self._playbook
         try:
-            answered = self._answer(playbook, incoming, _caller(incoming, connection))
+            answered = self._answer(playbook, incoming, connection)
         except Exception as error:  # a predicate of the test's own may raise anything
-            problem = ScriptError(f"{incoming.method} {incoming.path} could not be matched to a script: {error!r}")
-            problem.__cause__ = error
-            playbook.remember(problem)
-            connection.refuse(500, f"pytest-mockstream: {problem}")
+            _fail(playbook, connection, f"{incoming.method} {incoming.path} could not be matched to a script", error)
             return
         answered.headers.update(self._cors)
-        await play(answered, connection)
+        try:
+            await play(answered, connection)
+        except Exception as error:  # and a request may say what no answer can repeat, as a number that is infinite
+            answered.leave("broken")
+            _fail(playbook, connection, f"{answered.request.title()} could not be played", error)
+        if answered.request.state == "open":
+            self._cut_off.append(answered.request)
 
-    def _answer(self, playbook: Playbook, incoming: Incoming, site: CallSite) -> Answer:
-        answered = answer(playbook, incoming, opened_at=site, pacing=self._pacing, buffer_size=self._buffer_size)
+    def _new_playbook(self, default_text: str) -> Playbook:
+        return Playbook(Script(default_text, times=None), name=_NAME, refresh=self.catch_up)
+
+    def _answer(self, playbook: Playbook, incoming: Incoming, connection: Connection) -> Answer:
+        caller = self._callers.pop(connection.peer[1], None) or client(incoming, connection.peer)
+        answered = answer(playbook, incoming, opened_at=caller.site, pacing=self._pacing, buffer_size=self._buffer_size)
+        answered.request.remedy = caller.remedy or answered.request.remedy
+        answered.request.refresh = self.catch_up
         if self._keep is not None:
             del playbook.requests[: -self._keep]
         return answered
 
 
-def _playbook(default_text: str) -> Playbook:
-    return Playbook(Script(default_text, times=None), name=_NAME)
-
-
-def _caller(incoming: Incoming, connection: Connection) -> CallSite:
-    """Say who asked, where no line of code can be named: the client's name, its address and its port."""
-    host, port = connection.peer
-    agent = incoming.headers.get("user-agent", "a client")
-    return CallSite(f"{agent}, {host}", port, "")
+def _fail(playbook: Playbook, connection: Connection, what: str, error: Exception) -> None:
+    """Tell both the client and the test that a request cannot be answered."""
+    problem = ScriptError(f"{what}: {error!r}")
+    problem.__cause__ = error
+    playbook.remember(problem)
+    connection.refuse(500, f"pytest-mockstream: {problem}")

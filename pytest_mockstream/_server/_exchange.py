@@ -28,7 +28,7 @@ async def play(answer: Answer, connection: Connection) -> None:
     def lost(by_client: bool) -> None:
         if by_client:
             answer.leave()
-        else:  # whoever is still reading has not left: the ledger keeps the stream as it was
+        else:  # whoever is still reading has not left: what that means is for those to say who cut it off
             answer.playback.stop(End.LEFT)
 
     connection.on_lost = lost

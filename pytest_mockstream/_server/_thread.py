@@ -27,7 +27,7 @@ class _Loop(asyncio.SelectorEventLoop):
 class LoopThread:
     """Runs an event loop in a daemon thread from ``start`` to ``stop``.
 
-    The thread runs in a copy of the context that starts it, so what happens on its loop is credited to whoever started
+    What runs on the loop runs in a copy of the context that started the thread, so it is credited to whoever started
     the server, not to the test that happens to run.
     """
 
@@ -35,22 +35,23 @@ class LoopThread:
         self._name = name
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._context = contextvars.Context()
 
     def start(self) -> None:
         """Start the thread; the loop runs when this returns."""
         running = threading.Event()
         self._loop = _Loop()
         self._loop.call_soon(running.set)
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self._loop.run_forever,), name=self._name, daemon=True
-        )
+        self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+        self._context = contextvars.copy_context()
         self._thread.start()
         running.wait()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop and return its result; not from the loop's own thread."""
         assert self._loop is not None, "start() comes first"  # noqa: S101 - a bug of ours, not of the user's
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        context = self._context.copy()  # for two threads may be here at once
+        return context.run(asyncio.run_coroutine_threadsafe, coroutine, self._loop).result()
 
     def stop(self) -> None:
         """End the loop and its thread; both are gone when this returns."""
@@ -64,8 +65,8 @@ class LoopThread:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not stopped."""
-        return self._loop is not None
+        """Whether it was started and not stopped; in a forked child nothing of it is left."""
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def is_current(self) -> bool:

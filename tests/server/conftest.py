@@ -13,6 +13,7 @@ import pytest
 
 from pytest_mockstream import MockStreamServer
 
+Run: TypeAlias = "Callable[..., pytest.RunResult]"
 Ask: TypeAlias = "Callable[..., openai.Stream[Any]]"
 Connect: TypeAlias = "Callable[[], Wire]"
 
@@ -105,3 +106,55 @@ def deltas_of(stream: openai.Stream[Any]) -> Iterator[str]:
 def text_of(stream: openai.Stream[Any]) -> str:
     """Read a stream of chat completions to its end."""
     return "".join(deltas_of(stream))
+
+
+def is_listening(url: str) -> bool:
+    """Tell whether somebody accepts connections there."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.socket() as sock:
+        return sock.connect_ex((host, int(port))) == 0
+
+
+# A pytest of its own, without the plugins that this environment happens to have: they take longer than the tests.
+
+PROLOGUE = """
+import os, signal, socket
+from pathlib import Path
+import pytest
+
+def opened(server):
+    '''Open a stream that never ends, and never read it.'''
+    host, port = server.url.removeprefix("http://").split(":")
+    sock = socket.create_connection((host, int(port)))
+    body = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+    head = b"POST /v1/chat/completions HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: %d\\r\\n\\r\\n"
+    sock.sendall(head % len(body) + body)
+    sock.recv(10)
+    return sock
+
+SOCKETS = []
+
+@pytest.fixture
+def hanging(mock_stream_server):
+    Path("url").write_text(mock_stream_server.url)
+    mock_stream_server.respond("one", ttft="10h", times=None)
+    SOCKETS.append(opened(mock_stream_server))
+    return mock_stream_server
+"""
+INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+PLUGINS = ("-p", "pytest_asyncio.plugin", "-p", "pytest_mockstream.plugin", "-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs tests that may use ``hanging``, a server with an open stream; it has closed its port afterwards."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeini(INI)
+
+    def run(tests: str, *options: str) -> pytest.RunResult:
+        pytester.makepyfile(test_it=PROLOGUE + tests)
+        return pytester.runpytest_subprocess(*PLUGINS, *options)
+
+    yield run
+    url = pytester.path / "url"
+    assert not url.exists() or not is_listening(url.read_text())

@@ -6,8 +6,9 @@ over the network: same chunks, same order, same outcome, same exception, same nu
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import json
+import warnings
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -22,13 +23,17 @@ from pytest_mockstream import (
     HTTPError,
     KeepAlive,
     Malformed,
+    MalformedChunkError,
     MockStreamClient,
     MockStreamError,
     MockStreamSDK,
     MockStreamServer,
+    ProviderError,
     Reasoning,
     Script,
     Stall,
+    StreamDisconnected,
+    StreamTimeout,
     ToolCall,
     Truncate,
     Wait,
@@ -94,6 +99,7 @@ class Outcome:
     cause: str = ""
     states: list[str] = field(default_factory=list)
     chunks_sent: list[int] = field(default_factory=list)
+    raised: Exception | None = field(default=None, compare=False)
 
 
 def _options(base_url: str, timeout: float) -> dict[str, Any]:
@@ -163,6 +169,7 @@ async def outcome_of(reader: Reader, door: MockStreamSDK | MockStreamServer, scr
         async for delta in reader(base_url, patience):
             outcome.deltas.append(delta)
     except Exception as error:  # whatever it is: the doors are compared
+        outcome.raised = error
         outcome.error = _class(error)
         outcome.cause = _class(error.__cause__)
     outcome.states = [request.state for request in door.requests]
@@ -201,22 +208,51 @@ async def test_in_process_and_over_the_network_a_script_is_the_same(
 @pytest.mark.parametrize(
     "name", sorted(SCRIPTS.keys() - {"frames doubled", "429 and then a stream"})
 )  # a client has no frames and does not retry
-async def test_the_client_gives_the_text_that_the_network_gives(
+async def test_the_client_gives_what_the_network_gives(
     mock_stream_client: MockStreamClient, mock_stream_server: MockStreamServer, name: str
 ) -> None:
     script = SCRIPTS[name]
     from_client: list[str] = []
-    from_network: list[str] = []
     mock_stream_client.respond(script)
-    mock_stream_server.respond(script, times=script.times)
 
-    with contextlib.suppress(MockStreamError):
+    error: Exception | None = None
+    try:
         async with mock_stream_client.complete_stream("hi", timeout=_patience(script)) as stream:
             async for chunk in stream:
                 from_client.append(chunk.delta)  # noqa: PERF401 - it may break midway
-    with contextlib.suppress(openai.APIError, json.JSONDecodeError):
-        async for frame in read_openai(mock_stream_server.url, _patience(script)):
-            choices = json.loads(frame)["choices"]
-            from_network.append(choices[0]["delta"]["content"] or "")
+    except MockStreamError as caught:
+        error = caught
+    over_network = await outcome_of(read_openai, mock_stream_server, script, mock_stream_server.url)
 
+    from_network = [json.loads(frame)["choices"][0]["delta"]["content"] or "" for frame in over_network.deltas]
     assert list(filter(None, from_client)) == list(filter(None, from_network))
+    assert mock_stream_client.requests[0].chunks_sent == over_network.chunks_sent[0]
+    assert _kind_of(error) == _kind_of(over_network.raised)
+
+
+KINDS: dict[str, tuple[type[Exception], ...]] = {
+    "timeout": (StreamTimeout, openai.APITimeoutError),
+    "connection lost": (StreamDisconnected, openai.APIConnectionError),
+    "no JSON": (MalformedChunkError, json.JSONDecodeError),
+    "error of the provider": (ProviderError, openai.APIError),
+}
+
+
+def _kind_of(error: Exception | None) -> str | None:
+    """Say what an exception of the client or of the SDK means; the first kind counts, for some are others, too."""
+    kinds = [kind for kind, classes in KINDS.items() if isinstance(error, classes)]
+    return kinds[0] if kinds else None if error is None else repr(error)
+
+
+def test_a_stream_that_is_garbage_collected_has_left(mock_stream_server: MockStreamServer) -> None:
+    mock_stream_server.respond("one ", LONG, "two")
+
+    def drop() -> None:
+        stream = openai.OpenAI().chat.completions.create(model="m", messages=MESSAGES, stream=True)
+        next(stream)
+
+    drop()
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # Python's own, of the socket
+        gc.collect()
+
+    assert mock_stream_server.requests[0].state == "closed"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_mockstream import MockStreamServer
+from pytest_mockstream import MockStreamServer, ScriptError
 
 from .conftest import Ask, Connect, Wire, chat_request, text_of
 
@@ -115,6 +115,27 @@ def test_a_body_that_is_not_json_is_the_test_s_problem_too(mock_stream_server: M
     assert status_of(wire.read_to_end()) == 400
     with pytest.raises(AssertionError, match="not JSON"):
         mock_stream_server.verify()
+    mock_stream_server.reset()
+
+
+def test_a_body_that_is_nested_too_deep_is_not_read(mock_stream_server: MockStreamServer, wire: Wire) -> None:
+    wire.send(post(b"[" * 200_000, "content-length: 200000", "connection: close"))
+
+    assert status_of(wire.read_to_end()) == 400
+    mock_stream_server.reset()
+
+
+def test_what_cannot_be_repeated_in_an_answer_is_told_to_client_and_test(
+    mock_stream_server: MockStreamServer, wire: Wire
+) -> None:
+    body = b'{"model": "m", "input": "hi", "temperature": 1e400, "stream": true}'
+
+    wire.send(post(body, f"content-length: {len(body)}").replace(b"chat/completions", b"responses"))
+
+    assert status_of(wire.read_to_end()) == 500
+    with pytest.raises(ScriptError, match="could not be played: ValueError"):
+        mock_stream_server.verify()
+    assert mock_stream_server.requests[0].state == "broken"
     mock_stream_server.reset()
 
 

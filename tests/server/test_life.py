@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 
 import pytest
 
-from pytest_mockstream import MockStreamServer
+from pytest_mockstream import MockStreamServer, UnclosedStreamWarning
+from pytest_mockstream._script_file import parse_script_file
 
-from .conftest import Wire, chat_request
+from .conftest import Run, Wire, chat_request, is_listening
 
 ROUNDS = 200
+NO_CHECK = ("--mockstream-leaks=off",)  # what leaks is not the subject
+XDIST = ("-p", "xdist.plugin")
 
 
 def left() -> tuple[set[threading.Thread], int, int]:
@@ -29,24 +32,54 @@ def left() -> tuple[set[threading.Thread], int, int]:
     return set(threading.enumerate()), tasks, len(os.listdir("/proc/self/fd"))
 
 
-def is_listening(url: str) -> bool:
-    host, port = url.removeprefix("http://").split(":")
-    with socket.socket() as sock:
-        return sock.connect_ex((host, int(port))) == 0
+def opened(server: MockStreamServer) -> Wire:
+    """Open a stream that does not end, and read its head."""
+    server.respond("one ", ttft="10h")
+    wire = Wire(server)
+    wire.send(chat_request())
+    wire.read_until(b"\r\n\r\n")
+    return wire
 
 
 def test_200_rounds_of_start_abandon_and_stop_leave_nothing() -> None:
     before = left()
 
     for _ in range(ROUNDS):
-        with MockStreamServer() as server:
-            server.respond("one ", ttft="10h")
-            wire = Wire(server)
-            wire.send(chat_request())
-            wire.read_until(b"\r\n\r\n")
+        server = MockStreamServer().start()
+        wire = opened(server)
+        with pytest.warns(UnclosedStreamWarning):
+            server.stop()
         wire.close()
 
     assert left() == before
+
+
+def test_a_connection_that_is_being_accepted_is_closed_with_the_server() -> None:
+    before = left()
+
+    for _ in range(50):
+        with MockStreamServer() as server:
+            wires = [Wire(server) for _ in range(3)]
+        for wire in wires:
+            with contextlib.suppress(ConnectionResetError):
+                assert wire.read_to_end() == b""
+            wire.close()
+
+    assert left() == before
+
+
+def test_a_stopped_server_looks_at_no_sockets_any_more(tmp_path: Path) -> None:
+    code = """
+import socket
+from pytest_mockstream import MockStreamServer
+with MockStreamServer(), MockStreamServer():
+    pass
+print({"send", "sendall", "sendmsg"} & set(vars(socket.socket)))
+"""
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    assert result.stdout == "set()\n"
 
 
 def test_a_stopped_server_has_closed_its_port() -> None:
@@ -110,64 +143,59 @@ def test_a_record_may_be_kept_short() -> None:
 
 
 def test_a_stream_that_only_the_stop_ended_was_never_closed() -> None:
-    with MockStreamServer() as server:
-        server.respond("one ", ttft="10h")
-        wire = Wire(server)
-        wire.send(chat_request())
-        wire.read_until(b"\r\n\r\n")
+    server = MockStreamServer().start()
+    wire = opened(server)
 
-    with pytest.raises(AssertionError, match="is still open"):
-        server.requests[0].assert_closed()
+    with pytest.warns(UnclosedStreamWarning, match="was never closed: it ended with its server") as told:
+        server.stop()
+
+    wire.close()
+    (request,) = server.requests
+    assert (request.state, told[0].filename) == ("dropped", request.opened_at.filename)
+    with pytest.raises(AssertionError, match="its consumer never closed it"):
+        request.assert_closed()
+
+
+def test_a_stream_that_an_error_left_open_is_no_news() -> None:
+    server = MockStreamServer()
+
+    with contextlib.suppress(LookupError), server:
+        wire = opened(server)
+        raise LookupError
+
+    wire.close()
+    assert server.requests[0].state == "broken"
+
+
+def test_a_stream_whose_scripts_were_replaced_ends_with_the_server() -> None:
+    server = MockStreamServer().start()
+    wire = opened(server)
+    (request,) = server.requests
+    server.replace(parse_script_file("", name="empty.toml"))
 
     server.end_streams()
+
+    wire.read_to_reset()
     wire.close()
+    server.stop()
+    assert request.state == "broken"
+
+
+def test_a_forked_child_does_not_wait_for_a_server_that_is_not_there(mock_stream_server: MockStreamServer) -> None:
+    # A warning of Python's own: with threads, a fork is not safe. Who forks all the same shall not hang in our ledger.
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        child = os.fork()
+    if child == 0:  # pragma: no cover - coverage ends with the parent
+        os._exit(len(mock_stream_server.requests))
+
+    assert os.waitpid(child, 0)[1] == 0
 
 
 # In a pytest of its own.
 
-PROLOGUE = """
-import os, signal, socket, threading
-from pathlib import Path
-import pytest
 
-def opened(server):
-    '''Open a stream that never ends, and never read it.'''
-    host, port = server.url.removeprefix("http://").split(":")
-    sock = socket.create_connection((host, int(port)))
-    body = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
-    head = b"POST /v1/chat/completions HTTP/1.1\\r\\nhost: x\\r\\ncontent-length: %d\\r\\n\\r\\n"
-    sock.sendall(head % len(body) + body)
-    sock.recv(10)
-    return sock
-
-SOCKETS = []
-
-@pytest.fixture
-def hanging(mock_stream_server):
-    Path("url").write_text(mock_stream_server.url)
-    mock_stream_server.respond("one", ttft="10h", times=None)
-    SOCKETS.append(opened(mock_stream_server))
-    return mock_stream_server
-"""
-QUIET = ("-p", "no:looptime_plugin", "-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function")
-
-
-@pytest.fixture
-def suite(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
-    """A suite of its own, whose server has closed its port when the suite is over."""
-    yield pytester
-    url = pytester.path / "url"
-    assert not url.exists() or not is_listening(url.read_text())
-
-
-def run(suite: pytest.Pytester, tests: str, *options: str) -> pytest.RunResult:
-    suite.makepyfile(PROLOGUE + tests)
-    return suite.runpytest_subprocess(*QUIET, *options)
-
-
-def test_streams_of_one_test_are_not_seen_by_the_next(suite: pytest.Pytester) -> None:
-    result = run(
-        suite,
+def test_streams_of_one_test_are_not_seen_by_the_next(run_pytest: Run) -> None:
+    result = run_pytest(
         """
 def test_1(hanging):
     assert len(hanging.requests) == 1
@@ -178,16 +206,14 @@ def test_2(mock_stream_server):
 def test_3(mock_stream_server):
     assert Path("url").read_text() == mock_stream_server.url
 """,
-        "-p",
-        "no:randomly",
+        *NO_CHECK,
     )
 
     result.assert_outcomes(passed=3)
 
 
-def test_a_stream_that_is_still_open_is_ended_with_its_test(suite: pytest.Pytester) -> None:
-    result = run(
-        suite,
+def test_a_stream_that_is_still_open_is_ended_with_its_test(run_pytest: Run) -> None:
+    result = run_pytest(
         """
 def test_1(hanging):
     pass
@@ -197,30 +223,28 @@ def test_2():
         while SOCKETS[0].recv(1000):
             pass
 """,
-        "-p",
-        "no:randomly",
+        *NO_CHECK,
     )
 
     result.assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("options", [(), ("-x",)])
-def test_a_failing_test_does_not_keep_the_server(suite: pytest.Pytester, options: tuple[str, ...]) -> None:
-    result = run(suite, "def test_1(hanging): assert False\ndef test_2(hanging): assert False", *options)
+def test_a_failing_test_does_not_keep_the_server(run_pytest: Run, options: tuple[str, ...]) -> None:
+    result = run_pytest("def test_1(hanging): assert False\ndef test_2(hanging): assert False", *options)
 
     result.assert_outcomes(failed=1 if options else 2)
 
 
-def test_ctrl_c_ends_the_server(suite: pytest.Pytester) -> None:
-    result = run(suite, "def test_1(hanging): os.kill(os.getpid(), signal.SIGINT)")
+def test_ctrl_c_ends_the_server(run_pytest: Run) -> None:
+    result = run_pytest("def test_1(hanging): os.kill(os.getpid(), signal.SIGINT)")
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_test_that_takes_the_server_down_leaves_it_up(suite: pytest.Pytester) -> None:
-    result = run(
-        suite,
+def test_a_test_that_takes_the_server_down_leaves_it_up(run_pytest: Run) -> None:
+    result = run_pytest(
         """
 def test_1(mock_stream_server):
     mock_stream_server.down().__enter__()
@@ -228,45 +252,43 @@ def test_1(mock_stream_server):
 def test_2(hanging):
     pass
 """,
-        "-p",
-        "no:randomly",
+        *NO_CHECK,
     )
 
     result.assert_outcomes(passed=2)
 
 
-def test_each_worker_has_a_server_of_its_own(suite: pytest.Pytester) -> None:
-    result = run(
-        suite,
+def test_each_worker_has_a_server_of_its_own(run_pytest: Run, pytester: pytest.Pytester) -> None:
+    result = run_pytest(
         """
 @pytest.mark.parametrize("n", range(4))
 def test_1(hanging, worker_id, n):
     Path(f"url-{worker_id}").write_text(hanging.url)
 """,
-        "-n",
-        "2",
+        *NO_CHECK,
+        *XDIST,
+        "-n2",
     )
 
     result.assert_outcomes(passed=4)
-    urls = {path.read_text() for path in suite.path.glob("url-*")}
+    urls = {path.read_text() for path in pytester.path.glob("url-*")}
     assert len(urls) == 2
     assert not any(map(is_listening, urls))
 
 
-def test_a_worker_that_is_killed_takes_its_server_with_it(suite: pytest.Pytester) -> None:
-    result = run(
-        suite, "def test_1(hanging): os.kill(os.getpid(), signal.SIGKILL)", "-n", "1", "--max-worker-restart=0"
+def test_a_worker_that_is_killed_takes_its_server_with_it(run_pytest: Run) -> None:
+    result = run_pytest(
+        "def test_1(hanging): os.kill(os.getpid(), signal.SIGKILL)", *XDIST, "-n1", "--max-worker-restart=0"
     )
 
     result.stdout.fnmatch_lines(["*worker 'gw0' crashed while running*"])
 
 
-def test_the_environment_is_restored(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_restored(run_pytest: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.delenv("OLLAMA_HOST", raising=False)
 
-    result = run(
-        suite,
+    result = run_pytest(
         """
 def test_1(mock_stream_server):
     assert os.environ["OPENAI_BASE_URL"].startswith(mock_stream_server.url)
@@ -275,24 +297,25 @@ def test_2():
     assert os.environ["OPENAI_BASE_URL"] == "http://127.0.0.1:9/v1"
     assert "OLLAMA_HOST" not in os.environ
 """,
-        "-p",
-        "no:randomly",
     )
 
     result.assert_outcomes(passed=2)
 
 
-def test_without_the_extra_the_fixture_says_how_to_install_it(suite: pytest.Pytester) -> None:
-    suite.makeconftest("import sys; sys.modules['h11'] = None")
+def test_without_the_extra_the_fixture_says_how_to_install_it(run_pytest: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("import sys; sys.modules['h11'] = None")
 
-    result = run(suite, "def test_1(mock_stream_server): pass")
+    result = run_pytest("def test_1(mock_stream_server): pass")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*pip install 'pytest-mockstream[[]server]'*"])
+    result.stdout.fnmatch_lines(
+        ["_* ERROR at setup of test_1 _*", "the HTTP server needs h11, *: pip install 'pytest-mockstream[[]server]'"],
+        consecutive=True,
+    )
 
 
-def test_without_the_fixture_nothing_is_imported(suite: pytest.Pytester) -> None:
-    result = run(suite, "import sys\ndef test_1(): assert not {'h11', 'pytest_mockstream._server'} & set(sys.modules)")
+def test_without_the_fixture_nothing_is_imported(run_pytest: Run) -> None:
+    result = run_pytest("import sys\ndef test_1(): assert not {'h11', 'pytest_mockstream._server'} & set(sys.modules)")
 
     result.assert_outcomes(passed=1)
 

@@ -100,6 +100,26 @@ def test_ctrl_c_ends_it_cleanly(served: Served, number: int) -> None:
     assert "Traceback" not in output
 
 
+def test_ctrl_c_ends_streams_that_run(served: Served, script: Path) -> None:
+    script.write_text('[[script]]\nsteps = ["Hello ", { stall = true }]')
+    served.wait_for("(read again)")
+    with requests.post(
+        f"{served.url}/v1/chat/completions",
+        json={"model": "m", "stream": True, "messages": MESSAGES},
+        stream=True,
+        timeout=30,
+    ) as response:
+        pieces = response.iter_content(None)
+        next(pieces)
+
+        os.kill(served.process.pid, signal.SIGINT)
+
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            list(pieces)
+    output, _ = served.process.communicate(timeout=60)
+    assert (served.process.returncode, "Warning" in output) == (0, False)
+
+
 def test_a_web_page_may_call_it(served: Served) -> None:
     url = f"{served.url}/v1/chat/completions"
 
@@ -117,7 +137,7 @@ def test_it_says_how_to_reach_it(served: Served) -> None:
 def test_check_finds_no_mistakes(script: Path) -> None:
     result = run(script, "--check")
 
-    assert (result.returncode, result.stdout) == (0, f"{script}: 1 scripts, no mistakes\n")
+    assert (result.returncode, result.stdout) == (0, f"{script}: 1 script, no mistakes\n")
 
 
 def test_check_tells_the_mistakes(script: Path) -> None:

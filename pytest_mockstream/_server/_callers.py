@@ -1,0 +1,102 @@
+"""Who sends a request: a line of this process, where it comes from this process; the client's name elsewhere.
+
+The wall: looks at sockets while something is sent through them, never at bytes. What other processes send, and
+libraries that have sockets of their own (uvloop, pycurl), shows no line.
+
+Theory of operation: the two ends of a connection know each other's ports. A line is noted before its bytes are sent,
+under the port that they are sent from, so it is there when they arrive.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, TypeAlias
+
+from pytest_mockstream._answer import Incoming
+from pytest_mockstream._callsite import CallSite, awaiting_site, is_library
+from pytest_mockstream._remedies import remedy_for
+from pytest_mockstream._replace import Replacement, replaced
+
+_SENDING = ("send", "sendall", "sendmsg")  # sendmsg is not on Windows
+_NO_LINE = "a client that shows no line"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes:
+        site: a line, or what else is known of the client.
+        remedy: how the library in use closes a stream, or None.
+    """
+
+    site: CallSite
+    remedy: str | None = None
+
+
+#: By the client's port.
+Callers: TypeAlias = "dict[int, Caller]"
+
+# By the server's port; the sockets of a process have one class, so all servers in it look at it through one pair of
+# eyes. Single operations on a dict are atomic.
+_watched: dict[int, Callers] = {}
+_eyes = ExitStack()
+_lock = threading.Lock()
+
+
+@contextmanager
+def watched(port: int) -> Iterator[Callers]:
+    """Note who sends something to a port of this machine, for as long as the block lasts.
+
+    Args:
+        port: a server's.
+    """
+    with _lock:
+        if not _watched:
+            for name in filter(partial(hasattr, socket.socket), _SENDING):
+                _eyes.enter_context(replaced(Replacement(socket.socket, name, _noting)))
+        callers = _watched[port] = {}
+    try:
+        yield callers
+    finally:
+        with _lock:
+            del _watched[port]
+            if not _watched:
+                _eyes.close()
+
+
+def client(incoming: Incoming, address: tuple[str, int]) -> Caller:
+    """Say who asked where no line of code can be named: the client's name, its address and its port."""
+    host, port = address
+    agent = incoming.headers.get("user-agent", "a client")
+    return Caller(CallSite(f"{agent}, {host}", port, _NO_LINE))
+
+
+def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(sock: socket.socket, *args: Any) -> Any:
+        if _watched:
+            _note(sock, sys._getframe(1))
+        return original(sock, *args)
+
+    return send
+
+
+def _note(sock: socket.socket, frame: FrameType) -> None:
+    try:
+        peer = sock.getpeername()
+        callers = _watched.get(peer[1]) if isinstance(peer, tuple) else None
+        if callers is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+            return
+        port = sock.getsockname()[1]
+    except OSError:  # it is not connected: sending will say so
+        return
+    site = awaiting_site(frame)
+    if not is_library(site.filename):  # aiohttp on Python 3.11 sends from a task of its own
+        callers[port] = Caller(site, remedy_for(frame, ""))
