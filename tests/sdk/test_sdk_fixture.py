@@ -16,7 +16,8 @@ def modes(pytester: pytest.Pytester) -> None:
 
 def run(pytester: pytest.Pytester, code: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(ASK + code)
-    return pytester.runpytest_inprocess("-p", "no:looptime_plugin", "-p", "no:randomly", *args)
+    without = [part for name in ("looptime_plugin", "randomly", "rerunfailures") for part in ("-p", f"no:{name}")]
+    return pytester.runpytest_inprocess(*without, *args)
 
 
 def alone(pytester: pytest.Pytester) -> pytest.RunResult:

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 
 import pytest
 from sdk_streams import ASYNC, SYNC, Opened
+from sdk_talks import LITELLM_WARNS
 
 from pytest_mockstream import Gate, MockStreamSDK, UnclosedStreamWarning
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),  # google-genai
-    pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),  # litellm
-    pytest.mark.filterwarnings("ignore:Items? '.*' on TypedDict class:UserWarning"),  # litellm
+    *LITELLM_WARNS,
 ]
 
 Open: TypeAlias = Callable[[], Awaitable[Opened]]
