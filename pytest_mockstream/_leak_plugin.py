@@ -169,7 +169,7 @@ class LeakPlugin:
                 name=f"{request.provider} {request.path} (request {request.number})",
                 created_at=request.opened_at,
                 diagnosis=f"Its consumer read {_read(request)} and never closed it.",
-                remedy="Use `async with` or `with`, or close it in a `finally`.",
+                remedy=request.remedy,
                 functions=frozenset({request.opened_at.function}),
             )
             for request in _open_requests()
