@@ -18,8 +18,8 @@ INNER = """
     async def test_is_clean():
         await asyncio.create_task(asyncio.sleep(0))
 """
-OFF = ("randomly", "looptime_plugin", "xdist", "rerunfailures", "timeout", "run-parallel")
-ARGS = (*(arg for name in OFF for arg in ("-p", f"no:{name}")), "-o", "asyncio_mode=auto", "--mockstream-grace=0.05")
+
+ARGS = ("-p", "asyncio", "-p", "mockstream", "-o", "asyncio_mode=auto", "--mockstream-grace=0.05")
 
 
 @clean(94)

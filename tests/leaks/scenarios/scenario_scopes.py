@@ -57,7 +57,7 @@ def test_coroutine_on_a_shared_loop_is_left(loop_thread: LoopThread) -> None:
     start_on(loop_thread)
 
 
-@leaks(23, kinds="task", unmet={"*": "the report of a coroutine on another thread's loop names a line of the user's"})
+@leaks(23, kinds="task")
 def test_coroutine_on_a_shared_loop_is_left_by_a_line(loop_thread: LoopThread) -> None:
     start_on(loop_thread)
 
@@ -384,6 +384,7 @@ def test_shared_server_is_forgotten_by_its_fixture(forgetful_server: Server) -> 
     KEPT.append(forgetful_server)
 
 
+@pytest.mark.assert_no_leaks(grace=0.05)
 def test_last_of_the_run_in_whose_teardown_wide_fixtures_end() -> None:
     for server in KEPT:
         if isinstance(server, Server):
