@@ -250,9 +250,8 @@ def _unretrieved(census: Census) -> Callable[[Callable[..., Any]], Callable[...,
         def wrapper(self: Any, context: dict[str, Any]) -> Any:
             if str(context.get("message", "")).startswith("Task exception was never retrieved"):
                 task = context.get("task") or context.get("future")
-                is_task = isinstance(task, asyncio.Task)
-                name = f"{task.get_name() if is_task else 'task'}: {context.get('exception')!r}"
-                births = [birth for birth in list(BIRTHS.tasks.values()) if is_task and birth() is task]
+                name = f"{task.get_name() if isinstance(task, asyncio.Task) else 'task'}: {context.get('exception')!r}"
+                births = [birth for birth in list(BIRTHS.tasks.values()) if task is not None and birth() is task]
                 made = [Birth(birth.owner, birth.frames, BIRTHS.mark()) for birth in births]
                 census.note("exception", name, lambda: True, *made)
             return original(self, context)

@@ -23,7 +23,8 @@ class Leak:
     Attributes:
         kind: ``"task"``, ``"thread"``, ``"stream"`` or one of the optional kinds.
         name: the task's or thread's name; of a stream, which request it answers.
-        owner: who started it: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"``, ``"plugin"`` or ``"block"``.
+        owner: who started it: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"``, ``"plugin"`` (of a
+            session of pytest inside this one) or ``"block"``.
         created_at: the line that created it, None where nobody saw it.
         waits_at: the line where it waits, None where that cannot be told.
         diagnosis: why it does not end, in one sentence, only where that is certain.

@@ -95,6 +95,8 @@ REFUSING = Setup("refusing-hook", ("scenarios.refusing_setup",))
 HOOKED = Setup("setup-hook", ("scenarios.busy_setup",))
 NESTED = Setup("nested", ("pytester",))
 FIRST_FAILURE = Setup("maxfail", args=("--maxfail=1",))
+SHORT = Setup("short-grace", grace=0.05)
+SHORT_XDIST = Setup("short-grace-xdist", XDIST.plugins, XDIST.args, grace=0.05)
 CRASH = Setup("crash", ("xdist",), ("-n", "1"))
 DEBUG = Setup("pdb", args=("--pdb", "--pdbcls=scenarios.silent_debugger:SilentDebugger"), grace=0.05)
 
@@ -138,6 +140,7 @@ RUNS = [
     *(Run(setup, IN_ORDER) for setup in [*EVERY_LOOP, TIMEOUT, RERUNS]),
     *(Run(setup, ANYWHERE) for setup in [XDIST, RANDOM]),
     Run(XDIST, ("scopes",)),
+    *(Run(setup, ("forgotten",)) for setup in [SHORT, SHORT_XDIST]),
     Run(EVERY_KIND, ("optional", "sync_loops")),
     Run(AUTO, ("optional",), exit_code=PASSED),
     Run(ANYIO, ("anyio",)),

@@ -7,7 +7,6 @@ import pytest
 from .verdict import clean, leaks
 from .work import until_the_end
 
-
 pytestmark = pytest.mark.assert_no_leaks(grace=0.05)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 Scenario = TypeVar("Scenario", bound=Callable[..., Any])
 
-_SHORT = pytest.mark.assert_no_leaks(grace=0.05)
+_SHORT = pytest.mark.assert_no_leaks(grace=0.02)
 _OWN = {"assert_no_leaks", "allow_leaks", "expect_leak"}
 
 
