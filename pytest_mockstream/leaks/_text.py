@@ -32,8 +32,7 @@ def render(report: LeakReport) -> str:
         f" (tasks {counts.tasks[0]} -> {counts.tasks[1]}, threads {counts.threads[0]} -> {counts.threads[1]}),"
         f" still there after {report.grace:.2f} s:"
     ]
-    for leak, names in _grouped(report.leaks):
-        lines += _entry(leak, names)
+    lines += entries(report.leaks)
     lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     return "\n".join(lines)
 
@@ -41,16 +40,24 @@ def render(report: LeakReport) -> str:
 def exemption(leaks: Iterable[Leak]) -> str:
     """Return how to exempt leaks by their creators, or by name where the creator is not known."""
     found = list(leaks)
-    keys = dict.fromkeys(
-        leak.created_at.function.rpartition(".")[2] if leak.created_at else leak.name for leak in found
-    )
-    ignore = f"ignore={list(keys)!r}"
+    ignore = f"ignore={creators(found)!r}"
     if any(leak.owner == "block" for leak in found):
         return f"leak_check({ignore})"
     return f"@pytest.mark.assert_no_leaks({ignore}), or mockstream_leak_ignore in the ini file"
 
 
-def _grouped(leaks: tuple[Leak, ...]) -> list[tuple[Leak, list[str]]]:
+def creators(leaks: Iterable[Leak]) -> list[str]:
+    """Return what exempts leaks: the functions that created them, or their names where nobody saw those."""
+    keys = (leak.created_at.function.rpartition(".")[2] if leak.created_at else leak.name for leak in leaks)
+    return list(dict.fromkeys(keys))
+
+
+def entries(leaks: Iterable[Leak]) -> list[str]:
+    """Return the lines that say of each leak what and where it is, why, and what to do."""
+    return [line for leak, names in _grouped(leaks) for line in _entry(leak, names)]
+
+
+def _grouped(leaks: Iterable[Leak]) -> list[tuple[Leak, list[str]]]:
     groups: dict[Leak, list[str]] = {}
     for leak in leaks:
         groups.setdefault(replace(leak, name=""), []).append(leak.name)
