@@ -342,6 +342,8 @@ class Playbook:
         self._count = 0
         #: Stands between a request and its script: gets the request, and what picks the script from the queue.
         self.stand_in: Callable[[Request, Callable[[Request], Script]], Script] | None = None
+        #: Lets every request be recorded that was made by now; a door that hears of them later puts its own here.
+        self.catch_up: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         _playbooks.add(self)
 

@@ -106,7 +106,7 @@ class MockStreamServer(Scripted):
             request_seconds=duration(request_timeout, "request_timeout"),
         )
         self._listener = Listener(self._respond, host=host, port=port, limits=limits)
-        super().__init__(_playbook(default_text))
+        super().__init__(self._new_playbook(default_text))
 
     def __repr__(self) -> str:
         state = self.url if self._thread.is_running else "stopped"
@@ -161,7 +161,7 @@ class MockStreamServer(Scripted):
             buffer_size: as for the constructor, from now on.
         """
         self.end_streams()
-        self._playbook = _playbook(self._default_text)
+        self._playbook = self._new_playbook(self._default_text)
         self._pacing = pacing or Pacing()
         self._buffer_size = buffer_size
         if self._thread.is_running:
@@ -169,7 +169,7 @@ class MockStreamServer(Scripted):
 
     def replace(self, content: ScriptFile) -> None:
         """Play the scripts of a file from now on; streams that run go on, the record begins anew."""
-        playbook = _playbook(content.default_text or self._default_text)
+        playbook = self._new_playbook(content.default_text or self._default_text)
         for script, condition in content.scripts:
             playbook.queue(script, condition)
         self._pacing = content.pacing
@@ -260,9 +260,10 @@ class MockStreamServer(Scripted):
             del playbook.requests[: -self._keep]
         return answered
 
-
-def _playbook(default_text: str) -> Playbook:
-    return Playbook(Script(default_text, times=None), name=_NAME)
+    def _new_playbook(self, default_text: str) -> Playbook:
+        playbook = Playbook(Script(default_text, times=None), name=_NAME)
+        playbook.catch_up = self.catch_up
+        return playbook
 
 
 def _caller(incoming: Incoming, connection: Connection) -> CallSite:
