@@ -103,3 +103,9 @@ class UnclosedStreamWarning(ResourceWarning):
     """A stream was dropped before its end and closed by its finaliser; a real one would have held its connection."""
 
     __module__ = MockStreamError.__module__
+
+
+class SweepWarning(UserWarning):
+    """A sweep could not visit every point: the code under test does not take the same way each time."""
+
+    __module__ = MockStreamError.__module__
