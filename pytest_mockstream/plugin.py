@@ -29,7 +29,8 @@ _MARKERS = (
     "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
     " fake LLM streams; they win over the command line and the ini file.",
     'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
-    " its stream can break; the keywords are those of sweep_cancellation and sweep_faults.",
+    " its stream can break, with fixtures that are set up once; keywords are those of sweep_cancellation and"
+    " sweep_faults.",
     "assert_no_leaks(grace, ignore, kinds): tune the leak check for this test: how long to wait, what to leave out (by"
     " name, creating function or any function in the stack), which kinds to look for.",
     "allow_leaks(reason): what this test leaves running does not fail it.",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pytest_mockstream._callsite import CallSite, is_library
 from pytest_mockstream._chunks import StreamChunk
@@ -55,6 +55,22 @@ def fault_of(trouble: object) -> Fault:
     hint = ": it needs a status, such as HTTPError(503)" if trouble is HTTPError else ""
     msg = f"faults: {trouble!r} is not a fault{hint}; give some of {known}, as classes or with their settings"
     raise ScriptError(msg)
+
+
+def faults_of(troubles: object, one: Callable[[object], Any] = fault_of) -> tuple[Any, ...]:
+    """Return a row of faults.
+
+    Raises:
+        ScriptError: it is none, or one of them is not a fault.
+    """
+    if isinstance(troubles, str) or not isinstance(troubles, Iterable):
+        msg = f"faults={troubles!r}: give a list of faults"
+        raise ScriptError(msg)
+    found = tuple(one(trouble) for trouble in troubles)
+    if not found:
+        msg = "faults=[]: give at least one fault"
+        raise ScriptError(msg)
+    return found
 
 
 class BrokenScript(Script):

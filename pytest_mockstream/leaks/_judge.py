@@ -108,7 +108,9 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
     pool = _internals.default_pool(loop)
     if pool is None or not BIRTHS.jobs:
         return
-    if judge_jobs(scope, [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool], deadline):
+    jobs = [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool]
+    judge_jobs(scope, jobs, deadline)
+    if any(job.birth.reported and not future.done() for job, future in jobs):
         _internals.release_pool(loop, pool)  # or the closing would wait for it
 
 
@@ -120,13 +122,13 @@ def _loop_of(birth: TaskBirth) -> asyncio.AbstractEventLoop | None:
 # Jobs of pools: a worker that has none does no harm, and which one has which can be told from its frames only.
 
 
-def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> bool:
-    """Wait for jobs of the scope, and convict those that are not done then; return whether there are any."""
+def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> None:
+    """Wait for jobs of the scope, and convict those that are not done then."""
     found = [(job, future, label) for job, future in jobs if (label := scope.blame(job.birth.owner, job.birth.serial))]
     found = [suspect for suspect in found if not suspect[0].birth.reported]
     found = [suspect for suspect in found if not scope.ignored(_job_leak(*suspect))]
     if not found:
-        return False
+        return
     concurrent.futures.wait([future for _, future, _ in found], timeout=deadline.left)
     left = [suspect for suspect in found if not suspect[1].done()]
     if left:
@@ -137,7 +139,6 @@ def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Dead
         for worker in _workers(job):
             if (birth := birth_of(worker)) is not None and _internals.runs_job(_frame_of(worker), future):
                 birth.reported = True
-    return bool(left)
 
 
 def _job_leak(job: Job, future: Future[Any], label: str) -> Leak:
@@ -201,10 +202,14 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
 
 
 def _convict_threads(scope: Scope, convicts: list[tuple[SeenThread, str]]) -> None:
+    jobs = BIRTHS.pending_jobs(0) if convicts else []
     for found, label in convicts:
         scope.leaks.append(thread_leak(found, label))
         if found.birth is not None:
             found.birth.reported = True
+        for job, future in jobs:  # a worker is reported with the job that keeps it
+            if _internals.runs_job(_frame_of(found.thread), future):
+                job.birth.reported = True
 
 
 def thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:

@@ -31,8 +31,7 @@ def render(report: LeakReport) -> str:
         f"{report.title} left {number} {'thing' if number == 1 else 'things'} running{_counted(report)},"
         f" still there after {report.grace:.2f} s:"
     ]
-    for leak, names in _grouped(report.leaks):
-        lines += _entry(leak, names)
+    lines += entries(report.leaks)
     lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     return "\n".join(lines)
 
@@ -48,7 +47,7 @@ def _counted(report: LeakReport) -> str:
 def exemption(leaks: Iterable[Leak]) -> str:
     """Return how to exempt leaks by their creators, or by name where the creator is not known."""
     found = list(leaks)
-    keys = list(dict.fromkeys(_key(leak) for leak in found))
+    keys = creators(found)
     if any(leak.owner == "block" for leak in found):
         return f"leak_check(ignore={keys!r})"
     if any(leak.is_of_wide_fixture for leak in found):
@@ -61,7 +60,17 @@ def _key(leak: Leak) -> str:
     return leak.created_at.function.rpartition("<locals>.")[2] if leak.created_at else leak.name
 
 
-def _grouped(leaks: tuple[Leak, ...]) -> list[tuple[Leak, list[str]]]:
+def creators(leaks: Iterable[Leak]) -> list[str]:
+    """Return what exempts leaks: the functions that created them, or their names where nobody saw those."""
+    return list(dict.fromkeys(_key(leak) for leak in leaks))
+
+
+def entries(leaks: Iterable[Leak]) -> list[str]:
+    """Return the lines that say of each leak what and where it is, why, and what to do."""
+    return [line for leak, names in _grouped(leaks) for line in _entry(leak, names)]
+
+
+def _grouped(leaks: Iterable[Leak]) -> list[tuple[Leak, list[str]]]:
     groups: dict[Leak, list[str]] = {}
     for leak in leaks:
         groups.setdefault(replace(leak, name=""), []).append(leak.name)
