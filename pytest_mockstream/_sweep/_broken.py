@@ -99,13 +99,13 @@ class BrokenScript(Script):
         if isinstance(step, Gate):
             self.gates = (*self.gates, step)
 
-    def schedule(
+    def units(
         self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
-    ) -> Iterator[Played[StreamChunk]]:
-        """Yield what is to be played; see ``Script.schedule``."""
+    ) -> Iterator[Played[StreamChunk | str]]:
+        """Yield what is to be played; see ``Script.units``."""
         left = self._before
-        for played in super().schedule(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
-            if isinstance(played, StreamChunk):
+        for played in super().units(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
+            if isinstance(played, StreamChunk | str):
                 if left == 0:
                     self.met, self.met_at = True, _reading_line()
                     yield self._step
@@ -120,7 +120,7 @@ def _reading_line() -> CallSite | None:
     frame = sys._getframe(2)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if filename.startswith(_OURS) and frame.f_code.co_name != "schedule":
+        if filename.startswith(_OURS) and frame.f_code.co_name != "units":
             return None
         if not is_library(filename):
             return CallSite(filename, frame.f_lineno, frame.f_code.co_qualname)
