@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from . import _internals
 from ._births import BIRTHS, Birth, Job, TaskBirth, birth_of
 from ._contain import end_tasks, end_tasks_here
-from ._owner import IMPORT, OWNER, Owner
+from ._owner import IMPORT, OWNER, PLUGIN, Owner
 from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for
 from ._scope import Scope, live_threads
 from ._settle import Deadline, Task, settle_tasks, settle_threads, wait_here, watch
@@ -60,6 +60,12 @@ def record_tasks(scope: Scope, leaks: dict[Task, Leak], stubborn: Iterable[Task]
     scope.leaks += leaks.values()
 
 
+def await_submitted(scope: Scope, deadline: Deadline) -> None:
+    """Wait until the coroutines that were sent to loops in other threads are tasks there."""
+    if BIRTHS.submitted:
+        watch(lambda: not _on_the_way(scope), deadline)
+
+
 async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
     """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
     if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), scope.blame)):
@@ -79,6 +85,16 @@ def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, b
         settle_tasks([task for _, task, _ in suspects], deadline)
         if leaks := convict_tasks(scope, suspects):
             record_tasks(scope, leaks, end_tasks(leaks))
+
+
+def _on_the_way(scope: Scope) -> bool:
+    """Tell whether a coroutine of the scope was sent to another thread's loop, which did not come to it yet."""
+    sent = list(BIRTHS.submitted.values())
+    here = asyncio._get_running_loop()
+    return any(
+        submission.birth.serial > scope.mark and submission.loop.is_running() and submission.loop is not here
+        for submission in sent
+    )
 
 
 def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int, deadline: Deadline) -> None:
@@ -140,11 +156,13 @@ def _frame_of(thread: threading.Thread) -> Any:
     return _internals.frames().get(thread.ident or 0)
 
 
-def _is_of_older_pool(scope: Scope, job: Job) -> bool:
+def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
     """Tell whether the workers of a job's pool are not among the suspects themselves."""
     pool = job.pool()
     birth = None if pool is None else birth_of(pool)
-    return pool is not None and (birth is None or birth.serial < scope.mark)
+    if pool is None or birth is None:
+        return pool is not None
+    return birth.serial < scope.mark or scope.blame(birth.owner, birth.serial) is None
 
 
 # Threads.
@@ -159,7 +177,7 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
         and scope.idents.issuperset(_internals.frames())
     ):
         return
-    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_older_pool(scope, job[0])], deadline)
+    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
     suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
@@ -196,8 +214,8 @@ def thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
         found = _found(scope, thread, frames)
         if found is None or (found.birth is not None and found.birth.reported):
             continue
-        if found.birth is not None and found.birth.owner is IMPORT:
-            scope.lasting.append(thread_leak(found, "import"))
+        if found.birth is not None and found.birth.owner in {IMPORT, PLUGIN}:
+            scope.lasting.append(thread_leak(found, found.birth.owner.label))
             found.birth.reported = True
             continue
         label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _internals
 from ._births import BIRTHS
-from ._judge import judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
+from ._judge import await_submitted, judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
 from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import Deadline, can_pump
@@ -102,31 +102,33 @@ class LeakWatch:
         """Judge the scope on stage; what it is blamed for is in its ``leaks``.
 
         Args:
-            streams: returns those that are open; it is asked when everything has had its time, and before any
-                garbage collection.
+            streams: returns the leaks of streams; it is asked when everything has had its time, and before any garbage
+                collection.
         """
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
             return
         deadline = Deadline(scope.grace)
+        await_submitted(scope, deadline)
         judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
-        scope.leaks += [leak for leak in streams() if not scope.ignored(leak)]
+        scope.leaks += streams()
         judge_threads(scope, deadline)
         if self.census is not None:
             self.census.judge(scope, scope.kinds)
 
-    def mark(self) -> int:
-        """Return a serial number that is higher than that of every birth so far."""
-        return BIRTHS.mark()
+    def begin_owner(self, owner: Owner) -> None:
+        """Note what there is when an owner begins that will be judged by itself."""
+        owner.mark = BIRTHS.mark()
+        owner.threads = len(_internals.frames())
 
-    def judge_ended(self, owner: Owner) -> None:
+    def judge_ended(self, owner: Owner, grace: float) -> None:
         """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
             return
         scope.ending = owner
         mark, started, scope.mark, scope.started = scope.mark, scope.started, owner.mark, -1
-        deadline = Deadline(scope.grace)
+        deadline = Deadline(grace)
         judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
         judge_threads(scope, deadline)
         owner.leaked = bool(scope.leaks)
@@ -136,6 +138,7 @@ class LeakWatch:
         """Do as ``judge``, from a coroutine."""
         if (scope := self.scope) is not None and self.active:
             deadline = Deadline(scope.grace)
+            await_submitted(scope, deadline)
             await judge_tasks_here(scope, deadline)
             judge_threads(scope, deadline)
 
