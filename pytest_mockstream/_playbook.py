@@ -114,13 +114,11 @@ class Playbook:
     Args:
         default: what is played when nothing was ever queued.
         name: what the user calls us, for messages.
-        refresh: brings the record up to date, where another thread keeps it.
     """
 
-    def __init__(self, default: Script, *, name: str, refresh: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, default: Script, *, name: str) -> None:
         self.default = default
         self.name = name
-        self.refresh = refresh
         self.requests: list[Request] = []
         self.unexpected: list[MockStreamError] = []
         self._entries: list[_Entry] = []
@@ -128,19 +126,21 @@ class Playbook:
         self._count = 0
         #: Stands between a request and its script: gets the request, and what picks the script from the queue.
         self.stand_in: Callable[[Request, Callable[[Request], Script]], Script] | None = None
+        #: Lets every request be recorded that was made by now; a door that hears of them later puts its own here.
+        self.catch_up: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         _playbooks.add(self)
 
     def save(self) -> Callable[[], None]:
         """Return what puts queue and record back to how they are now."""
-        self.refresh()
+        self.catch_up()
         with self._lock:
             entries = [(entry, entry.played) for entry in self._entries]
             requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
             count = self._count
 
         def restore() -> None:
-            self.refresh()  # what was asked before counts before
+            self.catch_up()  # what was asked before counts before
             with self._lock:
                 for entry, played in entries:
                     entry.played = played

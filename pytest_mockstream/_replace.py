@@ -32,7 +32,7 @@ class Replacement:
 
 
 @dataclass(eq=False, slots=True)
-class _Layer:
+class Layer:
     """One replacement in place, over what was there before it.
 
     Attributes:
@@ -53,16 +53,17 @@ class _Layer:
 _LAYER = "__mockstream_layer__"
 
 
-def _put_on(replacement: Replacement) -> _Layer:
+def put_on(replacement: Replacement) -> Layer:
+    """Put a replacement in place; ``take_off`` ends that."""
     owner, name = replacement.owner, replacement.name
-    layer = _Layer(owner, name, getattr(owner, name), name in vars(owner))
+    layer = Layer(owner, name, getattr(owner, name), name in vars(owner))
     ours = replacement.make(layer.original)
     setattr(ours, _LAYER, layer)
     setattr(owner, name, ours)
     return layer
 
 
-def _take_off(layer: _Layer) -> None:
+def take_off(layer: Layer) -> None:
     """Put the original back.
 
     What somebody else has put over ours meanwhile stays; ours must then do as the original does, until the other one
@@ -124,10 +125,10 @@ def hooked(hooks: dict[str, Hook]) -> Iterator[None]:
     Args:
         hooks: what to replace, by the library's name.
     """
-    layers: list[_Layer] = []
+    layers: list[Layer] = []
 
     def hook(module: ModuleType) -> None:
-        layers.extend(map(_put_on, hooks[module.__name__](module)))
+        layers.extend(map(put_on, hooks[module.__name__](module)))
 
     late = LateImports((name for name in hooks if name not in sys.modules), hook)
     sys.meta_path.insert(0, late)
@@ -139,4 +140,4 @@ def hooked(hooks: dict[str, Hook]) -> Iterator[None]:
     finally:
         sys.meta_path.remove(late)
         for layer in reversed(layers):
-            _take_off(layer)
+            take_off(layer)

@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if not sys.warnoptions:
         # Python hides every ResourceWarning; this one is for the tests' author. First of all, so that any filter wins.
-        config.getini("filterwarnings").insert(0, "default::pytest_mockstream._exceptions.UnclosedStreamWarning")
+        config.getini("filterwarnings").insert(0, "default::pytest_mockstream.UnclosedStreamWarning")
     options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
     inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
     try:

@@ -275,7 +275,9 @@ class MockStreamServer(Scripted):
             self._cut_off.append(answered.request)
 
     def _new_playbook(self, default_text: str) -> Playbook:
-        return Playbook(Script(default_text, times=None), name=_NAME, refresh=self.catch_up)
+        playbook = Playbook(Script(default_text, times=None), name=_NAME)
+        playbook.catch_up = self.catch_up
+        return playbook
 
     def _answer(self, playbook: Playbook, incoming: Incoming, connection: Connection) -> Answer:
         caller = self._callers.pop(connection.peer[1], None) or client(incoming, connection.peer)
