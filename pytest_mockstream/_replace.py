@@ -78,16 +78,6 @@ def take_off(layer: Layer) -> None:
             delattr(owner, name)
 
 
-@contextmanager
-def replaced(replacement: Replacement) -> Iterator[None]:
-    """Replace a function for a while."""
-    layer = _put_on(replacement)
-    try:
-        yield
-    finally:
-        _take_off(layer)
-
-
 Hook: TypeAlias = Callable[[ModuleType], Iterable[Replacement]]
 
 
