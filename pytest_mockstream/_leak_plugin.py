@@ -12,9 +12,10 @@ own is touched.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +38,7 @@ class LeakPlugin:
         self._debugging = bool(config.getoption("usepdb", default=False))  # nobody hurries who debugs
         self._default = default
         self._summary = summary
-        self._watch = LeakWatch()
+        self._watch = LeakWatch(closing=self._streams_in)
         self._item: pytest.Item | None = None
         self._plan = default
         self._armed = False
@@ -186,6 +187,18 @@ class LeakPlugin:
         self._left_open += [request for request, _ in left]
         return [leak for _, leak in left]
 
+    def _streams_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[], list[Leak]]:
+        """Look at the streams that play in a loop which is about to be closed.
+
+        Returns:
+            What tells, once it is closed, which of them that has closed: its last act is to close the generators that
+            SDKs read their streams with, and nobody would ever see that they were open.
+        """
+        playing = [(request, _stream_leak(request)) for request in self._newly_open() if _plays_in(request, loop)]
+        return lambda: [
+            leak for request, leak in playing if request.state in {"closed", "broken"} and not self._ignored(leak)
+        ]
+
     def _plan_of(self, leak: Leak) -> Plan:
         """Return how a leak is judged: what a wider fixture left has nothing to do with the test that came last."""
         return self._wide_plans.get(leak.owner, self._plan)
@@ -291,6 +304,10 @@ def _open_requests() -> list[Any]:
     """Return the open streams of the process; where nobody has loaded what makes them, there are none."""
     ledger = sys.modules.get("pytest_mockstream._ledger")
     return [] if ledger is None else ledger.open_requests()
+
+
+def _plays_in(request: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    return request.progress is not None and request.progress.loop is loop
 
 
 def _end_stream(request: Any) -> None:

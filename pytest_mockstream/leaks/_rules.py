@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from . import _internals, _look
 from ._births import Birth, TaskBirth
 from ._look import Stop
+from ._settle import closes_generator
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ def _is_anyio_runner(birth: TaskBirth) -> bool:
 
 def _is_by_collector(birth: TaskBirth) -> bool:
     task = birth()
-    if type(task and task.get_coro()).__name__ == "async_generator_athrow":
+    if task is not None and closes_generator(task):
         return True
     return any(code.co_name == "__del__" for code in _look.codes(birth.frames))
 

@@ -78,6 +78,17 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
         OWNER.reset(token)
 
 
+def close_dropped_generators(loop: asyncio.AbstractEventLoop, deadline: Deadline) -> None:
+    """Let an idle loop close the async generators that were dropped, which it does in tasks of their own."""
+    while (closing := [task for task in asyncio.all_tasks(loop) if closes_generator(task)]) and deadline.left:
+        pump(loop, closing, deadline.left)
+
+
+def closes_generator(task: Task) -> bool:
+    """Tell whether a task does nothing but close an async generator."""
+    return type(task.get_coro()).__name__ == "async_generator_athrow"
+
+
 async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
     """Wait for tasks of the running loop."""
     if waiting := [task for task in tasks if not task.done()]:

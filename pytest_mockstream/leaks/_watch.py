@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _internals
@@ -18,7 +19,7 @@ from ._births import BIRTHS
 from ._judge import await_submitted, judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
 from ._owner import OWNER, Owner
 from ._scope import Scope
-from ._settle import Deadline, can_pump
+from ._settle import Deadline, can_pump, close_dropped_generators
 from ._values import Leak
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ _FAILED = "_pytest_mockstream_failed"
 
 
 class LeakWatch:
-    """Watches tasks and threads from ``start`` to ``stop``; one scope at a time."""
+    """Watches tasks and threads from ``start`` to ``stop``; one scope at a time.
 
-    def __init__(self) -> None:
+    Args:
+        closing: is told of a loop that is about to be closed; what it returns is asked for leaks when that is done.
+    """
+
+    def __init__(self, closing: Callable[[asyncio.AbstractEventLoop], Callable[[], list[Leak]]] | None = None) -> None:
         self.scope: Scope | None = None
+        self._closing = closing
         self.census: Census | None = None
         self._pid = 0
         self._before: Owner | None = None
@@ -150,6 +156,18 @@ class LeakWatch:
             if self.census is not None:  # the closing would end them, too
                 self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
 
+    @contextmanager
+    def closing(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Judge what the closing of a loop ends, which takes place meanwhile."""
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active or self._closing is None:
+            yield
+            return
+        close_dropped_generators(loop, Deadline(scope.grace))
+        ended = self._closing(loop)
+        yield
+        scope.leaks += ended()
+
 
 # asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,
 # and what it judged is done when the outer one looks.
@@ -163,7 +181,10 @@ def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runne
         if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
             for watch in reversed(_WATCHES):
                 watch.judge_closing(loop, getattr(runner, _MARK, 0))
-        close(runner)
+            with _WATCHES[-1].closing(loop):  # the innermost session's, as all that begins and ends there
+                close(runner)
+        else:
+            close(runner)
 
     return wrapper
 

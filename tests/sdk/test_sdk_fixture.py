@@ -149,6 +149,23 @@ async def test_next_one_is_not_blamed(mock_stream_sdk):
     )
 
 
+def test_stream_that_its_loop_closes_when_it_is_forgotten_is_clean(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("ollama")
+    pytester.makepyfile(
+        """
+import ollama
+async def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("one two three")
+    messages = [{"role": "user", "content": "hi"}]
+    async for part in await ollama.AsyncClient().chat("llama", messages, stream=True):
+        break
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-p", "no:randomly")
+
+    result.assert_outcomes(passed=1)
+
+
 def test_closed_stream_is_clean_though_its_client_is_not_closed(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
