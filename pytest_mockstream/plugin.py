@@ -6,6 +6,7 @@ pytest and what is needed to read settings; clients and doors come in inside the
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -56,8 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    # Python hides ResourceWarnings, and pytest leaves it at that. In front, so that every filter of the user's wins.
-    config.getini("filterwarnings").insert(0, "default::pytest_mockstream.UnclosedStreamWarning")
+    if not sys.warnoptions:
+        # Python hides every ResourceWarning; this one is for the tests' author. First of all, so that any filter wins.
+        config.getini("filterwarnings").insert(0, "default::pytest_mockstream._exceptions.UnclosedStreamWarning")
     options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
     inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
     try:
