@@ -147,6 +147,17 @@ def test_an_entry_of_the_record_names_the_client_where_it_has_no_line(mock_strea
     mock_stream_server.reset()
 
 
+def test_who_sent_what_became_no_request_is_forgotten_with_its_test(
+    mock_stream_server: MockStreamServer, wire: Wire
+) -> None:
+    wire.send(b"GET")
+    assert mock_stream_server._callers
+
+    mock_stream_server.reset()
+
+    assert not mock_stream_server._callers
+
+
 def test_the_library_that_asked_decides_how_to_close(mock_stream_server: MockStreamServer, ask: Ask) -> None:
     mock_stream_server.respond("one ", Wait(36_000), "two")
 
