@@ -18,7 +18,7 @@ import pytest
 
 from pytest_mockstream import Disconnect, Gate, MockStreamServer, ScriptError, UnexpectedRequestError, Wait
 
-from .conftest import MESSAGES, Ask, Connect, chat_request, text_of
+from .conftest import MESSAGES, Ask, Connect, Wire, chat_request, text_of
 
 
 def test_without_a_script_a_client_gets_the_default_text(ask: Ask) -> None:
