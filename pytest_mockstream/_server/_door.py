@@ -177,7 +177,7 @@ class MockStreamServer(Scripted):
             buffer_size: as for the constructor, from now on.
         """
         self.end_streams()
-        self._callers.clear()
+        self._callers.clear()  # the port of one that has gone may soon be another's
         self._playbook = self._new_playbook(self._default_text)
         self._pacing = pacing or Pacing()
         self._buffer_size = buffer_size

@@ -18,7 +18,7 @@ import pytest
 
 from pytest_mockstream import Disconnect, Gate, MockStreamServer, ScriptError, UnexpectedRequestError, Wait
 
-from .conftest import MESSAGES, Ask, Connect, chat_request, text_of
+from .conftest import MESSAGES, Ask, Connect, Wire, chat_request, text_of
 
 
 def test_without_a_script_a_client_gets_the_default_text(ask: Ask) -> None:
@@ -145,6 +145,17 @@ def test_an_entry_of_the_record_names_the_client_where_it_has_no_line(mock_strea
 
     assert re.fullmatch(r"curl/8, 127\.0\.0\.1:\d+", str(mock_stream_server.requests[0].opened_at))
     mock_stream_server.reset()
+
+
+def test_who_sent_what_became_no_request_is_forgotten_with_its_test(
+    mock_stream_server: MockStreamServer, wire: Wire
+) -> None:
+    wire.send(b"GET")
+    assert mock_stream_server._callers
+
+    mock_stream_server.reset()
+
+    assert not mock_stream_server._callers
 
 
 def test_the_library_that_asked_decides_how_to_close(mock_stream_server: MockStreamServer, ask: Ask) -> None:
