@@ -356,6 +356,14 @@ def test_the_environment_leads_every_provider_here(mock_stream_server: MockStrea
     assert os.environ["OPENAI_API_KEY"] == os.environ["ANTHROPIC_API_KEY"] == "mockstream-fake-key"
 
 
+def test_no_proxy_stands_between(mock_stream_server: MockStreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    mock_stream_server.respond("direct")
+
+    with openai.OpenAI(max_retries=0) as client:
+        assert text_of(client.chat.completions.create(model="m", messages=MESSAGES, stream=True)) == "direct"
+
+
 def test_an_unknown_provider_is_refused_with_the_known_ones(mock_stream_server: MockStreamServer) -> None:
     with pytest.raises(ScriptError, match=r"provider='acme' is not known: give 'openai' or 'anthropic'"):
         mock_stream_server.base_url("acme")
