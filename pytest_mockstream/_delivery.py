@@ -19,6 +19,10 @@ from ._line import End, Ending
 from ._playback import Playback
 from ._steps import Disconnect, ErrorEvent, Played
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 
 class Close(Enum):
     """What a door does with the connection when an answer is over."""
@@ -120,6 +124,10 @@ class Progress:
     @property
     def timed_out(self) -> bool:
         return self.playback is not None and self.playback.timed_out
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        return None if self.playback is None else self.playback.loop
 
     def now(self) -> float:
         return 0.0 if self.playback is None else self.playback.now()

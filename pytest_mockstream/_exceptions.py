@@ -103,3 +103,9 @@ class UnclosedStreamWarning(ResourceWarning):
     """A stream was never closed: its finaliser ended it, or the stop of its server; a real one would have gone on."""
 
     __module__ = MockStreamError.__module__
+
+
+class SweepWarning(UserWarning):
+    """A sweep could not visit every point: the code under test does not take the same way each time."""
+
+    __module__ = MockStreamError.__module__

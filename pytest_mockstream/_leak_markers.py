@@ -34,6 +34,8 @@ class Plan:
         strict: whether a leak fails the test in mode ``warn``, too.
         allowed: the reason of ``allow_leaks``, or None.
         expected: kinds and pattern of ``expect_leak``, or None.
+        place: the node id of what bears ``allow_leaks`` or ``expect_leak``: a test without its parameters, a class or
+            a module; empty for none.
     """
 
     grace: float
@@ -42,6 +44,7 @@ class Plan:
     strict: bool = False
     allowed: str | None = None
     expected: tuple[str | None, re.Pattern[str] | None] | None = None
+    place: str = ""
 
     def expects(self, leak: Leak) -> bool:
         """Tell whether a leak is what ``expect_leak`` means."""
@@ -51,9 +54,15 @@ class Plan:
         texts = (leak.name, leak.created_at.function if leak.created_at else "", leak.diagnosis or "")
         return kind in {None, leak.kind} and (match is None or any(match.search(text) for text in texts))
 
+    def said(self) -> str:
+        """Return what is expected, for a message."""
+        kind, match = self.expected or (None, None)
+        what = " ".join(part for part in (kind or "", f"matching {match.pattern!r}" if match else "") if part)
+        return f" a {what}" if what else ""
 
-def plan_for(item: pytest.Item, default: Plan) -> Plan:
-    """Return how a test is judged; of markers on its function, class and module the closest counts.
+
+def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
+    """Return how a test, or a wider node, is judged; of markers on function, class and module the closest counts.
 
     Raises:
         pytest.UsageError: a marker cannot mean anything, or two on one place contradict each other.
@@ -66,8 +75,10 @@ def plan_for(item: pytest.Item, default: Plan) -> Plan:
         return default
     plan = default
     try:
-        for markers in reversed(by_node.values()):
-            plan = _apply(markers, replace(plan, allowed=None, expected=None, strict=False))
+        for node, markers in reversed(by_node.items()):
+            plan = _apply(markers, replace(plan, allowed=None, expected=None, strict=False, place=""))
+            if plan.allowed is not None or plan.expected is not None:
+                plan = replace(plan, place=node.nodeid.partition("[")[0])
     except ScriptError as error:
         msg = f"{item.nodeid}: {error}"
         raise pytest.UsageError(msg) from None

@@ -12,9 +12,11 @@ own is touched.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,18 +35,21 @@ class LeakPlugin:
     def __init__(self, config: pytest.Config, mode: str, default: Plan, summary: LeakSummary) -> None:
         self._config = config
         self._mode = mode
+        self._debugging = bool(config.getoption("usepdb", default=False))  # nobody hurries who debugs
         self._default = default
         self._summary = summary
-        self._watch = LeakWatch()
+        self._watch = LeakWatch(closing=self._streams_in)
         self._item: pytest.Item | None = None
         self._plan = default
         self._armed = False
-        self._open_before: set[int] = set()
+        self._open_before: set[Any] = set()
         self._fixtures: dict[Any, Owner] = {}
         self._ended: list[Owner] = []
+        self._wide_plans: dict[str, Plan] = {}
         self._text = ""
         self._found: list[dict[str, Any]] = []
-        self._stale: str | None = None
+        self._exemption: tuple[str, bool] | None = None
+        self._left_open: list[Any] = []
 
     # The session.
 
@@ -71,12 +76,14 @@ class LeakPlugin:
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         self._begin(item)
         try:
-            result = yield
+            return (yield)
         except (KeyboardInterrupt, pytest.exit.Exception):
             self._interrupt()
             raise
+
+    @pytest.hookimpl(trylast=True, specname="pytest_runtest_setup")
+    def arm_after_setup(self, item: pytest.Item) -> None:
         self._arm(item)
-        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self) -> Iterator[None]:
@@ -97,10 +104,18 @@ class LeakPlugin:
             self._interrupt()
             raise
         finally:
-            if not self._armed:  # skipped, or failed, before it had a node's place to register a finaliser at
+            if not self._armed:  # its setup was refused, or failed before any of its own fixtures began
                 self._judge_test()
             self._judge_fixtures()
             self._conclude(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logfinish(self) -> Iterator[None]:
+        # Last of all: a server ends its streams by itself, and lets their clients see it.
+        yield
+        left, self._left_open = self._left_open, []
+        for request in left:
+            _end_stream(request)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
@@ -113,10 +128,11 @@ class LeakPlugin:
         owner = Owner(
             f"fixture:{fixturedef.argname}:{fixturedef.scope}",
             within=None if wide else scope.owner,
-            mark=self._watch.mark() if wide else 0,
         )
         if wide:
+            self._watch.begin_owner(owner)
             self._fixtures[fixturedef] = owner
+            self._wide_plans[owner.label] = plan_for(request.node, self._default)
         before = OWNER.get()
         OWNER.set(owner)
         try:
@@ -136,8 +152,8 @@ class LeakPlugin:
         self._item = item
         self._plan = plan = item.stash.get(_PLAN, self._default)
         self._armed = False
-        self._text, self._found, self._stale = "", [], None
-        self._open_before = {id(request) for request in _open_requests()}
+        self._text, self._found, self._exemption = "", [], None
+        self._open_before = set(_open_requests())
         item.stash[_FAILED] = False
         owner = Owner("test")
         self._watch.open(Scope(owner, plan.grace, ignored=self._ignored))
@@ -160,24 +176,38 @@ class LeakPlugin:
     def _judge_fixtures(self) -> None:
         ended, self._ended = self._ended, []
         for owner in ended:
-            self._watch.judge_ended(owner)
+            self._watch.judge_ended(owner, self._wide_plans[owner.label].grace)
+
+    def _newly_open(self) -> list[Any]:
+        return [request for request in _open_requests() if request not in self._open_before]
 
     def _open_streams(self) -> list[Leak]:
-        return [
-            Leak(
-                kind="stream",
-                name=f"{request.provider} {request.path} (request {request.number})",
-                created_at=request.opened_at,
-                diagnosis=f"Its consumer read {_read(request)} and never closed it.",
-                remedy="Use `async with` or `with`, or close it in a `finally`.",
-                functions=frozenset({request.opened_at.function}),
-            )
-            for request in _open_requests()
-            if id(request) not in self._open_before
+        judged = [(request, _stream_leak(request)) for request in self._newly_open()]
+        left = [(request, leak) for request, leak in judged if not self._ignored(leak)]
+        self._left_open += [request for request, _ in left]
+        return [leak for _, leak in left]
+
+    def _streams_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[], list[Leak]]:
+        """Look at the streams that play in a loop which is about to be closed.
+
+        Returns:
+            What tells, once it is closed, which of them that has closed: its last act is to close the generators that
+            SDKs read their streams with, and nobody would ever see that they were open.
+        """
+        playing = [(request, _stream_leak(request)) for request in self._newly_open() if _plays_in(request, loop)]
+        return lambda: [
+            leak for request, leak in playing if request.state in {"closed", "broken"} and not self._ignored(leak)
         ]
 
+    def _plan_of(self, leak: Leak) -> Plan:
+        """Return how a leak is judged: what a wider fixture left has nothing to do with the test that came last."""
+        return self._wide_plans.get(leak.owner, self._plan)
+
     def _ignored(self, leak: Leak) -> bool:
-        if leak.kind not in self._plan.kinds or matches(leak, self._plan.ignore):
+        plan = self._plan_of(leak)
+        if leak.kind not in plan.kinds or matches(leak, plan.ignore):
+            return True
+        if leak.name == _PRODUCER and self._newly_open():  # the stream that it feeds is what was left
             return True
         return bool(self._config.hook.pytest_mockstream_ignore_leak(leak=leak, item=self._item))
 
@@ -189,31 +219,29 @@ class LeakPlugin:
             return
         if scope.lasting:
             self._found = [_as_dict(leak, item.nodeid, scope.report(""), "allowed") for leak in scope.lasting]
-        if not (scope.leaks or plan.allowed or plan.expected):
+        if not (scope.leaks or plan.place):
             return
         report = scope.report(item.nodeid)
-        if plan.allowed is not None or plan.expected is not None:
+        if plan.place:
             fits = plan.expects if plan.expected is not None else bool
-            if not any(fits(leak) for leak in report.leaks):
-                self._stale = item.nodeid
+            self._exemption = plan.place, any(fits(leak) for leak in report.leaks if leak.owner not in self._wide_plans)
+        texts = []
+        if plan.expected is not None and self._exemption and not self._exemption[1]:
+            texts.append(f"LeakError: {item.name} was expected to leak{plan.said()}, and did not.")
         if report:
-            self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
-            outcomes = [self._outcome(leak) for leak in report.leaks]
-            self._found += [
-                _as_dict(leak, item.nodeid, report, outcome)
-                for leak, outcome in zip(report.leaks, outcomes, strict=True)
-            ]
-            if "warn" in outcomes:
-                self._warn(item, report)
-            bad = tuple(leak for leak, outcome in zip(report.leaks, outcomes, strict=True) if outcome == "error")
-            if bad:
-                shown = LeakReport(leaks=bad, counts=report.counts, grace=report.grace, title=item.name)
-                self._text = f"LeakError: {shown}"
-        if self._stale and plan.expected is not None:
-            kind, match = plan.expected
-            what = " ".join(part for part in (kind or "", f"matching {match.pattern!r}" if match else "") if part)
-            wanted = f"LeakError: {item.name} was expected to leak{' a ' + what if what else ''}, and did not."
-            self._text = "\n".join(part for part in (wanted, self._text) if part)
+            texts += self._report(item, report)
+        self._text = "\n".join(texts)
+
+    def _report(self, item: pytest.Item, report: LeakReport) -> list[str]:
+        """Tell everybody about leaks; return what to say of those that fail the test."""
+        self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
+        outcomes = [self._outcome(leak) for leak in report.leaks]
+        judged = list(zip(report.leaks, outcomes, strict=True))
+        self._found += [_as_dict(leak, item.nodeid, report, outcome) for leak, outcome in judged]
+        if "warn" in outcomes:
+            self._warn(item, report)
+        bad = tuple(leak for leak, outcome in judged if outcome == "error")
+        return [f"LeakError: {replace(report, leaks=bad, title=item.name)}"] if bad else []
 
     def _warn(self, item: pytest.Item, report: LeakReport) -> None:
         # A filter that makes errors of warnings shall not make one of this: the user asked for a warning.
@@ -221,11 +249,11 @@ class LeakPlugin:
             item.warn(pytest.PytestWarning(str(report)))
 
     def _outcome(self, leak: Leak) -> str:
-        plan = self._plan
-        if leak.kind in _ONLY_WARN and not plan.expects(leak):
-            return "warn"
+        plan = self._plan_of(leak)
         if plan.expects(leak):
             return "expected"
+        if leak.is_note or self._debugging:
+            return "warn"
         if plan.allowed is not None:
             return "allowed"
         return "error" if self._mode == "error" or plan.strict or plan.expected is not None else "warn"
@@ -240,9 +268,9 @@ class LeakPlugin:
         return report  # type: ignore[no-any-return] # a wrapper returns what it got
 
     def _carry(self, item: pytest.Item, report: Any) -> None:
-        if self._found or self._stale:
+        if self._found or self._exemption:
             report.mockstream_leaks = self._found
-            report.mockstream_stale = self._stale
+            report.mockstream_exemption = self._exemption
         if not self._text:
             return
         if report.failed or item.stash.get(_FAILED, False):
@@ -253,7 +281,18 @@ class LeakPlugin:
 
 
 _FAILED = pytest.StashKey[bool]()
-_ONLY_WARN = frozenset({"coroutine", "exception"})
+_PRODUCER = "mockstream producer"
+
+
+def _stream_leak(request: Any) -> Leak:
+    return Leak(
+        kind="stream",
+        name=f"{request.provider} {request.path} (request {request.number})",
+        created_at=request.opened_at,
+        diagnosis=f"Its consumer read {_read(request)} and never closed it.",
+        remedy=request.remedy,
+        functions=frozenset({request.opened_at.function}),
+    )
 
 
 def _read(request: Any) -> str:
@@ -265,6 +304,19 @@ def _open_requests() -> list[Any]:
     """Return the open streams of the process; where nobody has loaded what makes them, there are none."""
     ledger = sys.modules.get("pytest_mockstream._ledger")
     return [] if ledger is None else ledger.open_requests()
+
+
+def _plays_in(request: Any, loop: asyncio.AbstractEventLoop) -> bool:
+    return request.progress is not None and request.progress.loop is loop
+
+
+def _end_stream(request: Any) -> None:
+    """End a stream that was left open, so that nothing of it reaches the tests to come."""
+    from ._line import End
+
+    progress = request.progress
+    if request.settle("cancelled") and progress is not None:
+        getattr(progress, "playback", progress).stop(End.CANCELLED)
 
 
 def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def register(config: pytest.Config, settings: Settings) -> None:
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
-    mode = "warn" if config.getoption("usepdb", default=False) else settings.leaks  # nobody hurries who debugs
+    mode = "warn" if config.getoption("usepdb", default=False) else settings.leaks
     summary = LeakSummary(mode, settings.grace, settings.report)
     config.pluginmanager.register(summary, "mockstream-leak-summary")
     config.pluginmanager.register(LeakPlugin(config, mode, plan, summary), "mockstream-leaks")

@@ -26,12 +26,18 @@ class LeakSummary:
         self.armed: dict[str, bool] = {}
         self._path = path
         self._leaks: list[dict[str, Any]] = []
-        self._stale: list[str] = []
+        self._exemptions: dict[str, bool] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self._leaks += getattr(report, "mockstream_leaks", None) or []
-        if stale := getattr(report, "mockstream_stale", None):
-            self._stale.append(stale)
+        if exemption := getattr(report, "mockstream_exemption", None):
+            place, used = exemption
+            self._exemptions[place] = used or self._exemptions.get(place, False)
+
+    @property
+    def _stale(self) -> list[str]:
+        """The places of exemptions that nothing needed in this run."""
+        return [place for place, used in self._exemptions.items() if not used]
 
     def pytest_report_header(self) -> str:
         seen = ", ".join(kind for kind, sees in self.armed.items() if sees)
@@ -70,8 +76,11 @@ class LeakSummary:
             lines += [f"    {test}" for test in tests[:3]]
             if len(tests) > 3:
                 lines.append(f"    and {len(tests) - 3} more")
-        lines += [f"{test}: its allow_leaks or expect_leak is stale, it leaks no more" for test in self._stale]
+        lines += [f"{place}: its allow_leaks or expect_leak is stale, it leaks no more" for place in self._stale]
         return lines
+
+
+_LASTING = {"import": "an import", "plugin": "a plugin of a pytest session inside this one"}
 
 
 def _number(count: int, noun: str) -> str:
@@ -84,6 +93,6 @@ def _said(outcome: str) -> str:
 
 
 def _by(owner: str) -> str:
-    if owner == "import":
-        return ", by an import: it lives as long as the process"
+    if owner in _LASTING:
+        return f", by {_LASTING[owner]}: it lives as long as the process"
     return "" if owner == "test" else f", by {owner}"

@@ -15,6 +15,10 @@ from typing import Any, Literal, Protocol, TypeAlias
 from ._bell import Bell
 from ._callsite import CallSite
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
@@ -58,6 +62,10 @@ class Progress(Protocol):
     @property
     def timed_out(self) -> bool:
         """Whether the time that the stream was given has run out before its end."""
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """The loop that it plays in, if any."""
 
     def now(self) -> float:
         """Return the seconds since the opening."""

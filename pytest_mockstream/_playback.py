@@ -226,6 +226,11 @@ class Playback(Generic[T]):
         return self._line.now()
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that it was last read in, or was opened in; None outside of loops."""
+        return self._loop
+
+    @property
     def ending(self) -> Ending | None:
         """How the producer ended, by now; None while it has not."""
         return self._look().ending

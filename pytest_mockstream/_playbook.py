@@ -133,14 +133,12 @@ class Playbook:
 
     def save(self) -> Callable[[], None]:
         """Return what puts queue and record back to how they are now."""
-        self.catch_up()
         with self._lock:
             entries = [(entry, entry.played) for entry in self._entries]
             requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
             count = self._count
 
         def restore() -> None:
-            self.catch_up()  # what was asked before counts before
             with self._lock:
                 for entry, played in entries:
                     entry.played = played

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -32,15 +32,19 @@ class Replacement:
 
 
 @dataclass(eq=False, slots=True)
-class _Layer:
+class Layer:
     """One replacement in place, over what was there before it.
 
     Attributes:
+        owner: the class or module that has it.
+        name: its name there.
         original: what was there.
         is_own: whether the owner itself had it, or only inherited it.
         is_needed: whether whoever put it there is still at work.
     """
 
+    owner: Any
+    name: str
     original: Any
     is_own: bool
     is_needed: bool = True
@@ -49,30 +53,27 @@ class _Layer:
 _LAYER = "__mockstream_layer__"
 
 
-@contextmanager
-def replaced(replacement: Replacement) -> Iterator[None]:
-    """Replace a function, and put the original back.
+def put_on(replacement: Replacement) -> Layer:
+    """Put a replacement in place; ``take_off`` ends that."""
+    owner, name = replacement.owner, replacement.name
+    layer = Layer(owner, name, getattr(owner, name), name in vars(owner))
+    ours = replacement.make(layer.original)
+    setattr(ours, _LAYER, layer)
+    setattr(owner, name, ours)
+    return layer
+
+
+def take_off(layer: Layer) -> None:
+    """Put the original back.
 
     What somebody else has put over ours meanwhile stays; ours must then do as the original does, until the other one
     goes and takes it along.
     """
-    owner, name = replacement.owner, replacement.name
-    layer = _Layer(getattr(owner, name), name in vars(owner))
-    ours = replacement.make(layer.original)
-    setattr(ours, _LAYER, layer)
-    setattr(owner, name, ours)
-    try:
-        yield
-    finally:
-        layer.is_needed = False
-        _take_off(owner, name)
-
-
-def _take_off(owner: Any, name: str) -> None:
-    """Take off the layers on top that nobody needs any more."""
-    while (layer := getattr(vars(owner).get(name), _LAYER, None)) is not None and not layer.is_needed:
-        if layer.is_own:
-            setattr(owner, name, layer.original)
+    layer.is_needed = False
+    owner, name = layer.owner, layer.name
+    while (top := getattr(vars(owner).get(name), _LAYER, None)) is not None and not top.is_needed:
+        if top.is_own:
+            setattr(owner, name, top.original)
         else:
             delattr(owner, name)
 
@@ -114,16 +115,19 @@ def hooked(hooks: dict[str, Hook]) -> Iterator[None]:
     Args:
         hooks: what to replace, by the library's name.
     """
-    with ExitStack() as stack:
+    layers: list[Layer] = []
 
-        def hook(module: ModuleType) -> None:
-            for replacement in hooks[module.__name__](module):
-                stack.enter_context(replaced(replacement))
+    def hook(module: ModuleType) -> None:
+        layers.extend(map(put_on, hooks[module.__name__](module)))
 
-        late = LateImports((name for name in hooks if name not in sys.modules), hook)
-        sys.meta_path.insert(0, late)
-        stack.callback(sys.meta_path.remove, late)
+    late = LateImports((name for name in hooks if name not in sys.modules), hook)
+    sys.meta_path.insert(0, late)
+    try:
         for name in hooks:
             if (module := sys.modules.get(name)) is not None:
                 hook(module)
         yield
+    finally:
+        sys.meta_path.remove(late)
+        for layer in reversed(layers):
+            take_off(layer)

@@ -205,14 +205,22 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A frame that its format does not allow; by default JSON that is cut off."""
+    """A frame that its format does not allow; by default JSON that is cut off.
+
+    Attributes:
+        data: the garbage.
+        framed: False puts it into the body as it is, without a frame around it: a proxy's page of HTML, or an error
+            that came with status 200. Doors without frames take no notice.
+    """
 
     data: str = '{"choices": [{'
+    framed: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, str):
             msg = f"Malformed({self.data!r}): give the garbage as a str"
             raise ScriptError(msg)
+        _check_flag("Malformed", "framed", self.framed)
 
 
 @dataclass(frozen=True, slots=True)

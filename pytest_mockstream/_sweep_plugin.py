@@ -13,82 +13,37 @@ from __future__ import annotations
 import functools
 import inspect
 import unittest
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from ._exceptions import ScriptError
-from ._legal import duration, integer
+from ._exceptions import ScriptError, SweepError
 from ._sweep import (
     DEFAULT_FAULTS,
     SweepResult,
+    Terms,
     Visit,
-    broken_streams,
-    cancellations,
     fault_of,
+    faults_of,
+    flag,
+    raises_of,
+    sweep_cancellation,
+    sweep_faults,
+    sweep_threads,
     trouble_of,
-    troubled_threads,
 )
 
 _DOORS = ("mock_stream_client", "mock_stream_sdk", "mock_stream_server")
 _KINDS = ("cancel", "faults")
 _PLAN = pytest.StashKey["_Plan"]()
-
-
-def _flag(value: object, name: str) -> bool:
-    if not isinstance(value, bool):
-        msg = f"{name}={value!r}: give True or False"
-        raise ScriptError(msg)
-    return value
-
-
-def _callable(value: object, name: str) -> object:
-    if not callable(value):
-        msg = f"{name}={value!r}: give a callable without arguments"
-        raise ScriptError(msg)
-    return value
-
-
-def _errors(value: object, name: str) -> object:
-    kinds = value if isinstance(value, tuple) else (value,)
-    if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        msg = f"{name}={value!r}: give an exception class, or a tuple of them"
-        raise ScriptError(msg)
-    return value
-
-
-def _text(value: object, name: str) -> object:
-    if not isinstance(value, str):
-        msg = f"{name}={value!r}: give the name of a fixture"
-        raise ScriptError(msg)
-    return value
-
-
-def _names(value: object, name: str) -> object:
-    if isinstance(value, str) or not isinstance(value, Iterable) or not all(isinstance(one, str) for one in value):
-        msg = f"{name}={value!r}: give a list of names or regular expressions"
-        raise ScriptError(msg)
-    return tuple(value)
-
-
-_COMMON: dict[str, Callable[[Any, str], object]] = {
-    "allow_completion": _flag,
-    "check": _callable,
-    "grace": duration,
-    "ignore": _names,
-    "max_points": integer(at_least=1),
-    "patience": duration,
-    "point": integer(at_least=1),
-}
-_OF_CANCEL = {**_COMMON, "again": _flag, "late": _flag}
-_OF_STREAMS = {**_COMMON, "client": _text, "raises": _errors}
+_OF_ALL = frozenset(inspect.signature(Terms).parameters)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a marker asks for: the words of the sweep, and the fixture that is swept."""
+    """What a marker asks for: the words of the sweep, and the fixture whose scripts break, if any."""
 
     kind: str
     keywords: dict[str, Any]
@@ -122,28 +77,32 @@ def _parse(item: pytest.Item, marker: pytest.Mark) -> _Plan:
     _check_item(item)
     kind = marker.args[0]
     is_async = _is_async(item)
-    legal = _OF_CANCEL if kind == "cancel" and is_async else _OF_STREAMS
-    keywords = {name: _value(name, value, legal, kind, is_async=is_async) for name, value in marker.kwargs.items()}
-    if kind == "cancel" and not is_async:
-        keywords["faults"] = ("close", "cancel")
-    elif kind == "faults" and not is_async:
-        keywords.setdefault("faults", DEFAULT_FAULTS)
-    client = None if legal is _OF_CANCEL else _client(item, keywords.pop("client", None))
+    keywords = dict(marker.kwargs)
+    in_streams = kind == "faults" or not is_async
+    legal = {*_OF_ALL, *(("client", "raises") if in_streams else ("again", "late"))}
+    if kind == "faults":
+        legal.add("faults")
+    for name in keywords:
+        if name not in legal:
+            where = "" if is_async else " of a test that is not async"
+            msg = f"unknown keyword {name!r} for {kind!r}{where}: give some of {', '.join(sorted(legal))}"
+            raise ScriptError(msg)
+    client = _client(item, keywords.pop("client", None)) if in_streams else None
+    _check_values(keywords, is_async=is_async)
+    if not is_async:
+        keywords.setdefault("faults", ("close", "cancel") if kind == "cancel" else DEFAULT_FAULTS)
     return _Plan(kind=kind, keywords=keywords, client=client)
 
 
-def _value(name: str, value: object, legal: dict[str, Any], kind: str, *, is_async: bool) -> object:
-    if name == "faults" and kind == "faults":
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            msg = f"faults={value!r}: give a list of faults"
-            raise ScriptError(msg)
-        return tuple(fault_of(one) if is_async else trouble_of(one) for one in value)
-    if name not in legal:
-        listed = sorted([*legal, *(["faults"] if kind == "faults" else [])])
-        where = "" if is_async else " of a test that is not async"
-        msg = f"unknown keyword {name!r} for {kind!r}{where}: give some of {', '.join(listed)}"
-        raise ScriptError(msg)
-    return legal[name](value, name)
+def _check_values(keywords: dict[str, Any], *, is_async: bool) -> None:
+    Terms(**{name: value for name, value in keywords.items() if name in _OF_ALL})
+    for name in ("again", "late"):
+        if name in keywords:
+            flag(keywords[name], name)
+    if "raises" in keywords:
+        raises_of(keywords["raises"])
+    if "faults" in keywords:
+        faults_of(keywords["faults"], fault_of if is_async else trouble_of)
 
 
 def _check_item(item: pytest.Item) -> None:
@@ -158,9 +117,9 @@ def _check_item(item: pytest.Item) -> None:
 def _client(item: pytest.Item, name: object) -> str:
     names: list[str] = item.fixturenames  # type: ignore[attr-defined] # a Function
     there = [door for door in _DOORS if door in names]
-    if isinstance(name, str):
+    if name is not None:
         if name in names:
-            return name
+            return str(name)
         asked = ", ".join(inspect.signature(item.function).parameters)  # type: ignore[attr-defined] # a Function
         msg = f"client={name!r}: the test has no such fixture; it asks for {asked or 'none'}"
         raise ScriptError(msg)
@@ -199,20 +158,34 @@ def _swept(item: pytest.Function, plan: _Plan, original: Callable[..., Any]) -> 
 
         @functools.wraps(original)
         def in_threads(**arguments: Any) -> None:
-            call = functools.partial(original, **arguments)
-            _show(item, troubled_threads(call, client(), title=item.name, **plan.keywords))
+            try:
+                result = sweep_threads(functools.partial(original, **arguments), client(), **plan.keywords)
+            except SweepError as error:
+                result = _found(error)
+            _show(item, result)
 
         return in_threads
 
+    def sweep(call: Callable[[], Any]) -> Awaitable[SweepResult]:
+        if plan.kind == "cancel":
+            return sweep_cancellation(call, **plan.keywords)
+        return sweep_faults(call, client(), **plan.keywords)
+
     @functools.wraps(original)
     async def in_loop(**arguments: Any) -> None:
-        call = functools.partial(original, **arguments)
-        if plan.kind == "cancel":
-            _show(item, await cancellations(call, title=item.name, **plan.keywords))
-        else:
-            _show(item, await broken_streams(call, client(), title=item.name, **plan.keywords))
+        try:
+            result = await sweep(functools.partial(original, **arguments))
+        except SweepError as error:
+            result = _found(error)
+        _show(item, result)
 
     return in_loop
+
+
+def _found(error: SweepError) -> SweepResult:
+    if not isinstance(error.result, SweepResult):
+        raise error
+    return error.result
 
 
 def _show(item: pytest.Function, result: SweepResult) -> None:
@@ -221,12 +194,14 @@ def _show(item: pytest.Function, result: SweepResult) -> None:
     for visit in result.visits if subtests is not None else ():
         with subtests.test(msg=_title(visit)):
             if not visit.ok:
-                pytest.fail("\n".join([str(visit), *visit.problems]), pytrace=False)
+                pytest.fail("\n".join([str(visit), *(f"  {hint}" for hint in visit.hints)]), pytrace=False)
     item.add_report_section("call", "sweep", str(result))
     if subtests is None and not result.ok:
         pytest.fail(result.report(), pytrace=False)
 
 
 def _title(visit: Visit) -> str:
+    if not visit.point:
+        return visit.what
     more = " and once more" if visit.again else ""
     return f"point {visit.point}: {visit.what.format(visit.chunk)}{more} at {visit.place}"

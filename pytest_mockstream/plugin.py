@@ -29,7 +29,8 @@ _MARKERS = (
     "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
     " fake LLM streams; they win over the command line and the ini file.",
     'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
-    " its stream can break; the keywords are those of sweep_cancellation and sweep_faults.",
+    " its stream can break, with fixtures that are set up once; keywords are those of sweep_cancellation and"
+    " sweep_faults.",
     "assert_no_leaks(grace, ignore, kinds): tune the leak check for this test: how long to wait, what to leave out (by"
     " name, creating function or any function in the stack), which kinds to look for.",
     "allow_leaks(reason): what this test leaves running does not fail it.",
@@ -59,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if not sys.warnoptions:
         # Python hides every ResourceWarning; this one is for the tests' author. First of all, so that any filter wins.
-        config.getini("filterwarnings").insert(0, "default::pytest_mockstream._exceptions.UnclosedStreamWarning")
+        config.getini("filterwarnings").insert(0, "default::pytest_mockstream.UnclosedStreamWarning")
     options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
     inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
     try:

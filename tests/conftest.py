@@ -36,3 +36,9 @@ def no_thread_left() -> Iterator[None]:
 def tasks() -> Callable[[], int]:
     """Count the tasks of the running loop, the test's own excluded."""
     return lambda: len(asyncio.all_tasks()) - 1
+
+
+@pytest.fixture
+def lean_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the runs of pytest that a test starts load only those plugins that they name: it is six times as fast."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")

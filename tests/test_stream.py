@@ -656,7 +656,6 @@ def test_stream_opened_outside_of_a_loop_is_read_in_one() -> None:
     assert asyncio.run(stream.aread()) == client.default_text
 
 
-@pytest.mark.expect_leak(kind="task", match="mockstream producer")
 def test_loop_that_closes_ends_its_producers() -> None:
     client = MockStreamClient(producer="background")
     client.respond("a", Gate())

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from pytest_mockstream._answer import Incoming
 from pytest_mockstream._callsite import CallSite, awaiting_site, is_library
 from pytest_mockstream._remedies import remedy_for
-from pytest_mockstream._replace import Replacement, replaced
+from pytest_mockstream._replace import Replacement, put_on, take_off
 
 _SENDING = ("send", "sendall", "sendmsg")  # sendmsg is not on Windows
 _NO_LINE = "a client that shows no line"
@@ -61,7 +61,7 @@ def watched(port: int) -> Iterator[Callers]:
     with _lock:
         if not _watched:
             for name in filter(partial(hasattr, socket.socket), _SENDING):
-                _eyes.enter_context(replaced(Replacement(socket.socket, name, _noting)))
+                _eyes.callback(take_off, put_on(Replacement(socket.socket, name, _noting)))
         callers = _watched[port] = {}
     try:
         yield callers

@@ -5,22 +5,26 @@ The wall: uses what a door offers and what the leak check finds; knows no pytest
 
 from __future__ import annotations
 
-from ._broken import DEFAULT_FAULTS, fault_of
-from ._cancel import cancellations, sweep_cancellation
-from ._faults import broken_streams, sweep_faults
+from ._broken import DEFAULT_FAULTS, fault_of, faults_of
+from ._cancel import sweep_cancellation
+from ._faults import raises_of, sweep_faults
+from ._problem import Problem
 from ._result import SweepResult, Visit
-from ._threads import sweep_threads, trouble_of, troubled_threads
+from ._terms import Terms, flag
+from ._threads import sweep_threads, trouble_of
 
 __all__ = [
     "DEFAULT_FAULTS",
+    "Problem",
     "SweepResult",
+    "Terms",
     "Visit",
-    "broken_streams",
-    "cancellations",
     "fault_of",
+    "faults_of",
+    "flag",
+    "raises_of",
     "sweep_cancellation",
     "sweep_faults",
     "sweep_threads",
     "trouble_of",
-    "troubled_threads",
 ]

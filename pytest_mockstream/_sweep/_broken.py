@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pytest_mockstream._callsite import CallSite, is_library
 from pytest_mockstream._chunks import StreamChunk
@@ -57,6 +57,22 @@ def fault_of(trouble: object) -> Fault:
     raise ScriptError(msg)
 
 
+def faults_of(troubles: object, one: Callable[[object], Any] = fault_of) -> tuple[Any, ...]:
+    """Return a row of faults.
+
+    Raises:
+        ScriptError: it is none, or one of them is not a fault.
+    """
+    if isinstance(troubles, str) or not isinstance(troubles, Iterable):
+        msg = f"faults={troubles!r}: give a list of faults"
+        raise ScriptError(msg)
+    found = tuple(one(trouble) for trouble in troubles)
+    if not found:
+        msg = "faults=[]: give at least one fault"
+        raise ScriptError(msg)
+    return found
+
+
 class BrokenScript(Script):
     """A script with a step put before one of its chunks.
 
@@ -83,13 +99,13 @@ class BrokenScript(Script):
         if isinstance(step, Gate):
             self.gates = (*self.gates, step)
 
-    def schedule(
+    def units(
         self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
-    ) -> Iterator[Played[StreamChunk]]:
-        """Yield what is to be played; see ``Script.schedule``."""
+    ) -> Iterator[Played[StreamChunk | str]]:
+        """Yield what is to be played; see ``Script.units``."""
         left = self._before
-        for played in super().schedule(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
-            if isinstance(played, StreamChunk):
+        for played in super().units(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
+            if isinstance(played, StreamChunk | str):
                 if left == 0:
                     self.met, self.met_at = True, _reading_line()
                     yield self._step
@@ -104,7 +120,7 @@ def _reading_line() -> CallSite | None:
     frame = sys._getframe(2)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if filename.startswith(_OURS) and frame.f_code.co_name != "schedule":
+        if filename.startswith(_OURS) and frame.f_code.co_name != "units":
             return None
         if not is_library(filename):
             return CallSite(filename, frame.f_lineno, frame.f_code.co_qualname)

@@ -12,20 +12,17 @@ the first one found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
-
-from pytest_mockstream._legal import duration, integer
 
 from ._left import Remains
 from ._places import Chain
-from ._plan import Progress, chosen, told
 from ._probe import Drive, children_probed
+from ._problem import CLEAN_UP, SWALLOWED, Problem, hung, said
 from ._result import SweepResult, Visit
-from ._runs import Check, HungError, Making, ended, failed_check, name_of, outcome_of, rewound, said, unexpected
-
-_at_least_one = integer(at_least=1)
+from ._runs import HungError, Making, Scripts, ended, failed_check, outcome_of, rewound, told
+from ._terms import TRIES, Check, Progress, Terms, flag, function_of, name_of
 
 
 async def sweep_cancellation(
@@ -39,7 +36,7 @@ async def sweep_cancellation(
     late: bool = False,
     point: int | None = None,
     max_points: int | None = None,
-    patience: float | str = 1.0,
+    patience: float | str = 1.5,
     progress: Progress | None = None,
 ) -> SweepResult:
     """Run a coroutine once for each place where it can be cancelled, and look what is left each time.
@@ -68,138 +65,113 @@ async def sweep_cancellation(
     Raises:
         SweepError: something was wrong; it names every bad place.
         ScriptError: an argument is not legal.
+        TypeError: ``make_coroutine`` is not a function that returns something to await.
     """
-    result = await cancellations(
-        make_coroutine,
+    terms = Terms(
         check=check,
         grace=grace,
         ignore=ignore,
         allow_completion=allow_completion,
-        again=again,
-        late=late,
         point=point,
         max_points=max_points,
         patience=patience,
         progress=progress,
     )
-    result.raise_if_bad()
-    return result
-
-
-async def cancellations(
-    make_coroutine: Making,
-    *,
-    check: Check | None = None,
-    grace: float | str = 0.2,
-    ignore: Iterable[str] = (),
-    allow_completion: bool = False,
-    again: bool = True,
-    late: bool = False,
-    point: int | None = None,
-    max_points: int | None = None,
-    patience: float | str = 1.0,
-    progress: Progress | None = None,
-    title: str | None = None,
-) -> SweepResult:
-    """Do as ``sweep_cancellation``, and return a bad result, too."""
-    sweep = _Sweep(
-        make_coroutine,
-        check=check,
-        grace=duration(grace, "grace"),
-        patience=duration(patience, "patience"),
-        allow_completion=allow_completion,
-        late=late,
-        again=again,
-        ignore=tuple(ignore),
-    )
-    if point is not None:
-        _at_least_one(point, "point")
-    if max_points is not None:
-        _at_least_one(max_points, "max_points")
-    title = title or f"sweep_cancellation of {name_of(make_coroutine)}"
+    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), terms, again=again, late=late)
     with rewound() as scripts, children_probed():
+        return told(await sweep.run(scripts))
+
+
+class _Sweep:
+    def __init__(self, make_coroutine: Making, terms: Terms, *, again: bool, late: bool) -> None:
+        self._make_coroutine = make_coroutine
+        self._terms = terms
+        self._again = flag(again, "again")
+        self._late = flag(late, "late")
+        self._title = f"sweep_cancellation of {name_of(make_coroutine)}"
+        self._points = 0
+        self._limit = 0.0
+        self._pairs: set[tuple[Chain, Chain]] = set()
+        self._visits: list[Visit] = []
+        self._not_reached: list[int] = []
+        self._later_points: set[int] = set()
+        self._broken_off = ""
+
+    async def run(self, scripts: Scripts) -> SweepResult:
+        """Do all runs, and return what they found."""
+        self._scripts = scripts
         try:
-            first, left = await sweep.run_plain()
+            await self._run_plain()
         finally:
             scripts.keep()
-        if first.problems:
-            return SweepResult(title=title, points=left.count, visits=(first,))
-        numbers = chosen(left.count, point=point, max_points=max_points)
-        sweep.rewind = scripts.rewind
-        for number in told(numbers, title, progress):
-            await sweep.visit(number)
-            if sweep.broken_off:
-                break
-        if not sweep.broken_off:
-            await sweep.run_last()
-    return SweepResult(
-        title=title,
-        points=left.count,
-        visits=tuple(sweep.visits),
-        left_out=left.count - len(numbers),
-        not_reached=tuple(sweep.not_reached),
-        broken_off=sweep.broken_off,
-    )
+        numbers = self._terms.chosen(self._points)
+        if not self._visits:
+            for number in self._terms.told(numbers, self._title):
+                await self._visit(number)
+                if self._broken_off:
+                    break
+            else:
+                await self._run_last()
+        other = self._later_points - {self._points}
+        return SweepResult(
+            title=self._title,
+            points=self._points,
+            visits=tuple(self._visits),
+            left_out=self._points - len(numbers),
+            not_reached=tuple(self._not_reached),
+            later_points=(min(other), max(other)) if other else None,
+            broken_off=self._broken_off,
+        )
 
-
-@dataclass
-class _Sweep:
-    make_coroutine: Making
-    check: Check | None
-    grace: float
-    patience: float
-    allow_completion: bool
-    late: bool
-    again: bool
-    ignore: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        self.visits: list[Visit] = []
-        self.not_reached: list[int] = []
-        self.broken_off = ""
-        self.rewind: Callable[[], object] = bool
-        self._limit: float | None = None
-        self._pairs: set[tuple[Chain, Chain]] = set()
-
-    async def run_plain(self) -> tuple[Visit, Drive]:
+    async def _run_plain(self) -> None:
         """Run it once and do nothing to it; what it raises is the caller's to see."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         drive = Drive()
-        async with Remains(self.grace, self.ignore) as remains:
-            task = drive.start(self.make_coroutine)
+        async with Remains(self._terms) as remains:
+            task = drive.start(self._make_coroutine)
             await ended(task, None, drive.waits_at)
-            self._limit = loop.time() - began + self.patience
+            self._limit = loop.time() - began + float(self._terms.patience)
         task.result()
-        return Visit(point=0, what="run without any cancellation", problems=remains.problems), drive
+        self._points = drive.count
+        if remains.problems:
+            what = "left alone, without any cancellation:"
+            self._visits.append(Visit(point=0, what=what, problems=remains.problems))
 
-    async def visit(self, number: int) -> None:
-        drive = await self._cancelled(number)
-        if drive is None or not self.again:
+    async def _visit(self, number: int) -> None:
+        for _ in range(TRIES):
+            drive = await self._cancelled(number)
+            if drive.reached or self._broken_off:
+                break
+        else:
+            self._not_reached.append(number)
+        if not self._again or not drive.came_out:
             return
         for cleanup, after in drive.cleanup.items():
             if (drive.chain, cleanup) not in self._pairs:
                 self._pairs.add((drive.chain, cleanup))
                 await self._cancelled(number, again=after)
 
-    async def run_last(self) -> None:
+    async def _run_last(self) -> None:
         """Run it once more, left alone: what cancelled runs have spoilt shows now."""
-        drive = Drive()
-        problems = await self._run(drive)
-        if problems and self.visits:
+        problems = await self._run(drive := Drive())
+        if problems:
             self._blame(problems)
+        else:
+            self._later_points.add(drive.count)
 
-    async def _cancelled(self, number: int, *, again: int | None = None) -> Drive | None:
-        drive = Drive(number, again=again, late=self.late)
+    async def _cancelled(self, number: int, *, again: int | None = None) -> Drive:
+        drive = Drive(number, again=again, late=self._late)
         problems = await self._run(drive)
         if not drive.reached:
             if problems:
                 self._blame(problems)
-            elif again is None:
-                self.not_reached.append(number)
-            return None
-        if again is None or drive.again_place is not None:
-            self.visits.append(
+            else:
+                self._later_points.add(drive.count)
+        elif again is None or drive.again_place is not None:
+            if again is not None:
+                problems = tuple(replace(problem, hint=CLEAN_UP) if problem.leaks else problem for problem in problems)
+            self._visits.append(
                 Visit(
                     point=number,
                     what="cancelled",
@@ -211,36 +183,39 @@ class _Sweep:
             )
         return drive
 
-    async def _run(self, drive: Drive) -> tuple[str, ...]:
-        self.rewind()
-        async with Remains(self.grace, self.ignore) as remains:
-            task = drive.start(self.make_coroutine)
+    async def _run(self, drive: Drive) -> tuple[Problem, ...]:
+        self._scripts.rewind()
+        async with Remains(self._terms) as remains:
+            task = drive.start(self._make_coroutine)
             try:
                 await ended(task, self._limit, drive.waits_at)
                 problems = self._ending(drive, task)
-            except HungError as hung:
-                problems = (f"it did not end within {self._limit:.3g} s: it waits at {hung}",)
+            except HungError as error:
+                problems = (hung(self._limit, str(error)),)
         problems += remains.problems
         if drive.reached:
-            problems += unexpected() + await failed_check(self.check)
+            problems += self._scripts.asked_more() + await failed_check(self._terms.check)
         return problems
 
-    def _ending(self, drive: Drive, task: asyncio.Task[Any]) -> tuple[str, ...]:
+    def _ending(self, drive: Drive, task: asyncio.Task[Any]) -> tuple[Problem, ...]:
         error = outcome_of(task)
         if not drive.reached:
-            return () if error is None else (f"it failed: {said(error)}",)
-        if isinstance(error, asyncio.CancelledError) or (error is None and self.allow_completion):
+            return () if error is None else (Problem(f"it failed: {said(error)}"),)
+        drive.came_out = isinstance(error, asyncio.CancelledError)
+        if drive.came_out or (error is None and self._terms.allow_completion):
             return ()
         if error is not None:
-            return (f"the cancellation came out as {said(error)}",)
-        return (f"the cancellation was swallowed: it went on and returned {task.result()!r:.80}",)
+            return (Problem(f"the cancellation came out as {said(error)}", hint=SWALLOWED),)
+        text = "the cancellation was swallowed: it went on and returned "
+        return (Problem(text, f"{task.result()!r:.80}", hint=SWALLOWED),)
 
-    def _blame(self, problems: tuple[str, ...]) -> None:
+    def _blame(self, problems: tuple[Problem, ...]) -> None:
         """Put down to the last visit what the next run met before anything was done to it."""
-        what = "\n".join(problems)
-        text = f"after this the code does not run any more, as when a lock is still held:\n  {what}"
-        if not self.visits:
-            self.visits.append(Visit(point=0, what="run a second time", problems=problems))
+        what = "\n".join(map(str, problems)).replace("\n", "\n  ")
+        if not self._visits:
+            self._visits.append(Visit(point=0, what="run a second time, and left alone:", problems=problems))
         else:
-            self.visits[-1] = replace(self.visits[-1], problems=(*self.visits[-1].problems, text))
-        self.broken_off = "The sweep stopped there: nothing that comes later could be judged."
+            text = f"after this the code does not run any more, as when a lock is still held:\n  {what}"
+            last = self._visits[-1]
+            self._visits[-1] = replace(last, problems=(*last.problems, Problem(text)))
+        self._broken_off = "The sweep stopped there: nothing that comes later could be judged."

@@ -12,22 +12,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playbook import Playbook
-from pytest_mockstream._steps import Stall
+from pytest_mockstream._exceptions import ScriptError
 
-from ._broken import DEFAULT_FAULTS, Break, StandIn, Trouble, breaks, fault_of, playbook_of, standing
+from ._broken import DEFAULT_FAULTS, Break, StandIn, Trouble, breaks, faults_of, playbook_of, standing
 from ._left import Remains
-from ._plan import Progress, chosen, told
 from ._probe import Drive, children_probed
+from ._problem import ASSERTED, UNLISTED, Problem, hung, reported_success, said
 from ._result import SweepResult, Visit
-from ._runs import Check, HungError, Making, ended, failed_check, name_of, outcome_of, rewound, said, unexpected
+from ._runs import HungError, Making, Scripts, ended, failed_check, outcome_of, rewound, told
+from ._terms import TRIES, Check, Progress, Terms, function_of, name_of
 
-Raises = type[BaseException] | tuple[type[BaseException], ...]
-
-_at_least_one = integer(at_least=1)
+Raises: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
 
 
 async def sweep_faults(
@@ -42,7 +39,7 @@ async def sweep_faults(
     ignore: Iterable[str] = (),
     point: int | None = None,
     max_points: int | None = None,
-    patience: float | str = 1.0,
+    patience: float | str = 1.5,
     progress: Progress | None = None,
 ) -> SweepResult:
     """Run a coroutine once for each place where its streams can break, in each way, and look how it ends.
@@ -73,158 +70,162 @@ async def sweep_faults(
 
     Raises:
         SweepError: something was wrong; it names every bad place.
-        ScriptError: an argument is not legal.
+        ScriptError: an argument is not legal, or the first run read no stream of this client.
+        TypeError: ``make_coroutine`` is not a function that returns something to await.
     """
-    result = await broken_streams(
-        make_coroutine,
-        client,
-        faults=faults,
-        raises=raises,
-        allow_completion=allow_completion,
+    terms = Terms(
         check=check,
         grace=grace,
         ignore=ignore,
+        allow_completion=allow_completion,
         point=point,
         max_points=max_points,
         patience=patience,
         progress=progress,
     )
-    result.raise_if_bad()
-    return result
-
-
-async def broken_streams(
-    make_coroutine: Making,
-    client: object,
-    *,
-    faults: Iterable[Trouble] = DEFAULT_FAULTS,
-    raises: Raises = Exception,
-    allow_completion: bool = False,
-    check: Check | None = None,
-    grace: float | str = 0.2,
-    ignore: Iterable[str] = (),
-    point: int | None = None,
-    max_points: int | None = None,
-    patience: float | str = 1.0,
-    progress: Progress | None = None,
-    title: str | None = None,
-) -> SweepResult:
-    """Do as ``sweep_faults``, and return a bad result, too."""
-    kinds = [fault_of(trouble) for trouble in faults]
-    sweep = _Sweep(
-        make_coroutine,
-        playbook_of(client),
-        Verdict(raises, allow_completion),
-        check,
-        duration(grace, "grace"),
-        tuple(ignore),
-    )
-    spare = duration(patience, "patience")
-    if point is not None:
-        _at_least_one(point, "point")
-    if max_points is not None:
-        _at_least_one(max_points, "max_points")
-    title = title or f"sweep_faults of {name_of(make_coroutine)}"
+    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), Breaking(client, faults_of(faults), raises, terms))
     with rewound() as scripts, children_probed():
-        try:
-            first, stand_in = await sweep.run_plain()
-        finally:
-            scripts.keep()
-        if first.problems:
-            return SweepResult(title=title, points=0, visits=(first,))
-        sweep.limit += spare
-        places = breaks(stand_in.played, kinds)
-        numbers = chosen(len(places), point=point, max_points=max_points)
-        for number in told(numbers, title, progress):
-            scripts.rewind()
-            await sweep.visit(number, places[number - 1])
-    return SweepResult(
-        title=title,
-        points=len(places),
-        visits=tuple(sweep.visits),
-        left_out=len(places) - len(numbers),
-        not_reached=tuple(sweep.not_reached),
-        broken_off="" if places else "There is nothing to break: the first run read no stream of this client.",
-    )
+        return told(await sweep.run(scripts))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How a run with a broken stream may end."""
+def raises_of(value: object, name: str = "raises") -> tuple[type[BaseException], ...]:
+    """Return the exceptions that code may end in.
 
-    raises: Raises
-    allow_completion: bool
+    Raises:
+        ScriptError: there is none, or something is not an exception class.
+    """
+    kinds = value if isinstance(value, tuple) else (value,)
+    if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        msg = f"{name}={value!r}: give an exception class, or a tuple of them"
+        raise ScriptError(msg)
+    return kinds
 
-    def problems(self, error: BaseException | None, returned: object) -> tuple[str, ...]:
-        """Return what is wrong with an ending, if anything is."""
+
+class Breaking:
+    """Which streams are broken where, and what came of it: all that runs in a loop and runs in a thread share.
+
+    Args:
+        client: the door whose scripts break.
+        faults: in which ways.
+        raises: what the code under test must end in.
+        terms: what else was said.
+    """
+
+    def __init__(self, client: object, faults: Iterable[Any], raises: object, terms: Terms) -> None:
+        self.playbook = playbook_of(client)
+        self.terms = terms
+        self.broken_off = ""
+        self._client = client
+        self._faults = tuple(faults)
+        self._raises = raises_of(raises)
+        self._visits: list[Visit] = []
+        self._not_reached: list[int] = []
+        self._places: list[Break] = []
+
+    def plan(self, title: str, played: StandIn, problems: tuple[Problem, ...]) -> Iterable[tuple[int, Break]]:
+        """Learn from the first run, and yield every place to visit.
+
+        Raises:
+            ScriptError: there is nothing to break, or no such point.
+        """
+        self._title = title
+        self._places = breaks(played.played, self._faults)
+        if problems:
+            self._visits.append(Visit(point=0, what="left alone, with whole streams:", problems=problems))
+            return
+        if not self._places:
+            msg = (
+                f"{title}: there is nothing to break, for its first run read no stream of {self._client!r}."
+                " Give the client, or the fixture, that the code under test asks, and read what it answers"
+            )
+            raise ScriptError(msg)
+        for number in self.terms.told(self.terms.chosen(len(self._places)), title):
+            yield number, self._places[number - 1]
+            if self.broken_off:
+                return
+
+    def missed(self, number: int) -> None:
+        """Note that runs did not come by a place."""
+        self._not_reached.append(number)
+
+    def visited(self, number: int, place: Break, at: StandIn, problems: tuple[Problem, ...]) -> None:
+        """Note what came of a broken stream."""
+        chunk = None if place.chunk is None else place.chunk + 1
+        self._visits.append(Visit(point=number, what=place.what, chunk=chunk, place=at.place, problems=problems))
+
+    def ending(self, place: Break, error: BaseException | None, returned: object) -> tuple[Problem, ...]:
+        """Return what is wrong with how a run ended, if anything is."""
         if error is None:
-            if self.allow_completion:
-                return ()
-            return (f"it reported success on a broken stream: it returned {returned!r:.80}",)
-        legal = self.raises if isinstance(self.raises, tuple) else (self.raises,)
-        if isinstance(error, AssertionError) and not any(issubclass(kind, AssertionError) for kind in legal):
-            return (f"an assertion failed: {said(error)}",)
-        if isinstance(error, legal):
+            # What another thread closes just ends.
+            is_meant = self.terms.allow_completion or place.fault == "close"
+            return () if is_meant else (reported_success(place.fault, returned),)
+        if isinstance(error, AssertionError) and not any(issubclass(kind, AssertionError) for kind in self._raises):
+            return (Problem("an assertion failed: ", said(error).removeprefix("AssertionError: "), ASSERTED),)
+        if isinstance(error, self._raises):
             return ()
-        return (f"it ended in {said(error)}, not in {' or '.join(kind.__name__ for kind in legal)}",)
+        legal = " or ".join(kind.__name__ for kind in self._raises)
+        return (Problem(f"it ended in {said(error)}, not in {legal}", hint=UNLISTED),)
 
-
-def silence(place: Break, limit: float, where: str) -> str:
-    """Return what to say of a run that did not end."""
-    text = f"it did not end within {limit:.3g} s: it waits at {where}"
-    if isinstance(place.fault, Stall):
-        text += (
-            "\n  Nothing of its own ends it when a stream falls silent. Give the read a timeout; if it has one, shorten"
-            "\n  it for the test, raise patience=, or run in virtual time."
+    def result(self) -> SweepResult:
+        """Return everything that was found."""
+        count = len(self._places)
+        return SweepResult(
+            title=self._title,
+            points=count,
+            visits=tuple(self._visits),
+            left_out=count - len(self.terms.chosen(count)),
+            not_reached=tuple(self._not_reached),
+            broken_off=self.broken_off,
         )
-    return text
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sweep:
     make_coroutine: Making
-    playbook: Playbook
-    verdict: Verdict
-    check: Check | None
-    grace: float
-    ignore: tuple[str, ...]
+    breaking: Breaking
+    limit: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.visits: list[Visit] = []
-        self.not_reached: list[int] = []
-        self.limit = 0.0
+    async def run(self, scripts: Scripts) -> SweepResult:
+        """Do all runs, and return what they found."""
+        breaking = self.breaking
+        try:
+            problems, played = await self._run_plain()
+        finally:
+            scripts.keep()
+        for number, place in breaking.plan(f"sweep_faults of {name_of(self.make_coroutine)}", played, problems):
+            for _ in range(TRIES):
+                if await self._visit(number, place, scripts):
+                    break
+            else:
+                breaking.missed(number)
+        return breaking.result()
 
-    async def run_plain(self) -> tuple[Visit, StandIn]:
+    async def _run_plain(self) -> tuple[tuple[Problem, ...], StandIn]:
         """Run it once with whole streams; what it raises is the caller's to see."""
         loop = asyncio.get_running_loop()
         stand_in, began, drive = StandIn(), loop.time(), Drive()
-        with standing(self.playbook, stand_in):
-            async with Remains(self.grace, self.ignore) as remains:
+        with standing(self.breaking.playbook, stand_in):
+            async with Remains(self.breaking.terms) as remains:
                 task = drive.start(self.make_coroutine)
                 await ended(task, None, drive.waits_at)
-                self.limit = loop.time() - began
+                self.limit = loop.time() - began + float(self.breaking.terms.patience)
         task.result()
-        return Visit(point=0, what="run with whole streams", problems=remains.problems), stand_in
+        return remains.problems, stand_in
 
-    async def visit(self, number: int, place: Break) -> None:
-        """Run it with one stream broken, and note what came of it."""
+    async def _visit(self, number: int, place: Break, scripts: Scripts) -> bool:
+        """Run it with one stream broken, and note what came of it; return whether it came by there."""
+        scripts.rewind()
         stand_in, drive = StandIn(place.script, place.answer), Drive()
-        with standing(self.playbook, stand_in):
-            async with Remains(self.grace, self.ignore) as remains:
+        with standing(self.breaking.playbook, stand_in):
+            async with Remains(self.breaking.terms) as remains:
                 task: asyncio.Task[Any] = drive.start(self.make_coroutine)
                 try:
                     await ended(task, self.limit, drive.waits_at)
-                    problems = self._ending(task)
-                except HungError as hung:
-                    problems = (silence(place, self.limit, str(hung)),)
-        problems += remains.problems
-        if not stand_in.met:
-            self.not_reached.append(number)
-            return
-        problems += unexpected() + await failed_check(self.check)
-        chunk = None if place.chunk is None else place.chunk + 1
-        self.visits.append(Visit(point=number, what=place.what, chunk=chunk, place=stand_in.place, problems=problems))
-
-    def _ending(self, task: asyncio.Task[Any]) -> tuple[str, ...]:
-        error = outcome_of(task)
-        return self.verdict.problems(error, None if error is not None else task.result())
+                    error = outcome_of(task)
+                    problems = self.breaking.ending(place, error, None if error is not None else task.result())
+                except HungError as error:
+                    problems = (hung(self.limit, str(error), place.fault),)
+        if stand_in.met:
+            problems += remains.problems + scripts.asked_more() + await failed_check(self.breaking.terms.check)
+            self.breaking.visited(number, place, stand_in, problems)
+        return stand_in.met

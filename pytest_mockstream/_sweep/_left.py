@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +16,11 @@ from pytest_mockstream._exceptions import LeakError
 from pytest_mockstream._ledger import Request, State, opened_requests
 from pytest_mockstream._line import End
 from pytest_mockstream._playback import Playback
-from pytest_mockstream.leaks import LeakReport, leak_check
+from pytest_mockstream._playbook import playbooks
+from pytest_mockstream.leaks import leak_check
+
+from ._problem import Problem, leaked
+from ._terms import Terms
 
 _LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
 _LOOKS = 20
@@ -27,20 +30,19 @@ class Remains:
     """Looks what a block leaves: ``with`` where no loop runs, ``async with`` in a coroutine. What is left is ended.
 
     Args:
-        grace: seconds to wait, at most, for all that to end by itself.
-        ignore: what is meant to go on; see ``leak_check``.
+        terms: how long to wait for all that to end by itself, and what is meant to go on.
 
     Attributes:
         opened: the streams that were opened in the block.
-        problems: what is left, in words, once the block is over.
+        problems: what is left, once the block is over.
     """
 
-    def __init__(self, grace: float, ignore: Iterable[str] = ()) -> None:
-        self._check = leak_check(grace=grace, ignore=ignore)
-        self._grace = grace
+    def __init__(self, terms: Terms) -> None:
+        self._grace = float(terms.grace)
+        self._check = leak_check(grace=self._grace, ignore=terms.ignore)
         self._stack = ExitStack()
         self.opened: list[Request] = []
-        self.problems: tuple[str, ...] = ()
+        self.problems: tuple[Problem, ...] = ()
 
     def __enter__(self) -> Self:
         self.opened = self._stack.enter_context(opened_requests())
@@ -49,10 +51,11 @@ class Remains:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         with self._stack:
+            _catch_up()
             try:
                 self._check.__exit__(kind, error, tb)
-            except LeakError as found:
-                self._note(found)
+            except LeakError:
+                self.problems += (leaked(self._check.report),)
             for pause in self._pauses():
                 time.sleep(pause)
             self.problems += left_open(self.opened)
@@ -66,17 +69,14 @@ class Remains:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         with self._stack:
+            _catch_up()
             try:
                 await self._check.__aexit__(kind, error, tb)
-            except LeakError as found:
-                self._note(found)
+            except LeakError:
+                self.problems += (leaked(self._check.report),)
             for pause in self._pauses():
                 await asyncio.sleep(pause)
             self.problems += left_open(self.opened)
-
-    def _note(self, found: LeakError) -> None:
-        report = found.report
-        self.problems += (str(replace(report, title="it") if isinstance(report, LeakReport) else found),)
 
     def _pauses(self) -> Iterator[float]:
         """Yield pauses as long as a server may still get to know that its client went away."""
@@ -88,13 +88,19 @@ class Remains:
             yield self._grace / _LOOKS
 
 
-def left_open(opened: Iterable[Request]) -> tuple[str, ...]:
-    """Return the streams that nobody closed, in words, and close them."""
+def _catch_up() -> None:
+    """Let doors that serve from another thread hear of what this run asked, or it would be put down to the next."""
+    for playbook in playbooks():
+        playbook.catch_up()
+
+
+def left_open(opened: Iterable[Request]) -> tuple[Problem, ...]:
+    """Return the streams that nobody closed, and close them."""
     left = [request for request in opened if request.state in {"open", "dropped"}]
-    told = tuple(f"{request.title()} was not closed" for request in left)
+    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in left)
     for request in left:
         end_stream(request, "close")
-    return told
+    return found
 
 
 def end_stream(request: Request, how: str) -> None:

@@ -13,6 +13,7 @@ between. Children are found by their context: a ``ContextVar`` says which run th
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
@@ -41,6 +42,7 @@ class Drive:
         child: the line of the child task whose suspension it was, where it was not the coroutine's own.
         cleanup: the places of the suspensions that followed, each with its number.
         again_place: where it was cancelled once more.
+        came_out: whether the cancellation came out of it.
     """
 
     __slots__ = (
@@ -49,6 +51,7 @@ class Drive:
         "_probe",
         "_target",
         "again_place",
+        "came_out",
         "chain",
         "child",
         "cleanup",
@@ -71,6 +74,7 @@ class Drive:
         self.child: CallSite | None = None
         self.cleanup: dict[Chain, int] = {}
         self.again_place: CallSite | None = None
+        self.came_out = False
 
     @property
     def reached(self) -> bool:
@@ -173,6 +177,14 @@ class _Main(Probe):
 _RUN: ContextVar[Drive | None] = ContextVar("pytest_mockstream_sweep", default=None)
 
 
+class _Task(asyncio.Task[Any]):
+    """A task that keeps its name: CPython 3.13.0 calls every task of a factory that was given none ``"None"``."""
+
+    def set_name(self, value: object, /) -> None:
+        if value is not None:
+            super().set_name(value)
+
+
 @contextmanager
 def children_probed() -> Iterator[None]:
     """Let the running loop put a probe on every task that is started within a run."""
@@ -183,7 +195,7 @@ def children_probed() -> Iterator[None]:
         drive = _RUN.get() if options.get("context") is None else options["context"].get(_RUN)
         if drive is not None and not isinstance(coro, Probe):
             coro = Probe(_coroutine(coro), drive)
-        return asyncio.Task(coro, loop=loop, **options) if before is None else before(loop, coro, **options)
+        return _Task(coro, loop=loop, **options) if before is None else before(loop, coro, **options)
 
     loop.set_task_factory(factory)
     try:
@@ -193,6 +205,16 @@ def children_probed() -> Iterator[None]:
 
 
 def _coroutine(made: Any) -> Any:
+    """Return what can be driven.
+
+    Raises:
+        TypeError: it cannot, or has begun to run already.
+    """
+    if inspect.iscoroutine(made) and inspect.getcoroutinestate(made) != inspect.CORO_CREATED:
+        msg = (
+            f"make_coroutine() returned a coroutine of {made.__qualname__} that has run already: make one in each call"
+        )
+        raise TypeError(msg)
     if hasattr(made, "send") and hasattr(made, "throw"):
         return made
     if not hasattr(made, "__await__"):

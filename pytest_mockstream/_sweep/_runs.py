@@ -1,44 +1,38 @@
 """What the runs of all sweeps have in common.
 
-The wall: waits for a run and reads its end; which runs there are is planned elsewhere.
+The wall: waits for a run, reads its end and puts scripts back; which runs there are is planned elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from pytest_mockstream._callsite import CallSite
-from pytest_mockstream._playbook import playbooks
+from pytest_mockstream._exceptions import SweepWarning
+from pytest_mockstream._playbook import Playbook, playbooks
 
 from ._places import described
+from ._problem import Problem, asked_more, said
+from ._result import SweepResult
+from ._terms import Check
 
-Check: TypeAlias = Callable[[], object]
 Making: TypeAlias = Callable[[], Awaitable[Any]]
 
 _ROUNDS = 3
 _MOMENT = 0.05
 
 
-def name_of(thing: object) -> str:
-    """Return how a report calls a callable: a lambda by where it stands."""
-    inner = getattr(thing, "func", thing)
-    name = str(getattr(inner, "__qualname__", repr(inner)))
-    code = getattr(inner, "__code__", None)
-    if name.endswith("<lambda>") and code is not None:
-        return f"the lambda at {CallSite(code.co_filename, code.co_firstlineno, name)}"
-    return name
-
-
 class HungError(Exception):
-    """A run did not end in its time."""
+    """A run did not end in its time; the message says where it waited."""
 
 
-async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[], CallSite | None]) -> CallSite | None:
-    """Wait for a task; return where it waited if it did not end in time, after making it end.
+async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[], CallSite | None]) -> None:
+    """Wait for a task, and make it end if it does not in its time.
 
     Args:
         task: to wait for.
@@ -55,7 +49,7 @@ async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[]
             where = place()
             task.cancel()
     if task.done():
-        return None
+        return
     for _ in range(_ROUNDS):
         await asyncio.wait((task,), timeout=_MOMENT)
         if task.done():
@@ -68,8 +62,8 @@ class Scripts:
     """The playbooks of all doors, which every run is to find as the first one did."""
 
     def __init__(self) -> None:
-        self._before = [playbook.save() for playbook in playbooks()]
-        self._after = self._before
+        self._before = [(playbook, playbook.save(), len(playbook.unexpected)) for playbook in playbooks()]
+        self._after: list[Callable[[], None]] = []
 
     def keep(self) -> None:
         """Let the record be in the end what it is now."""
@@ -77,13 +71,19 @@ class Scripts:
 
     def rewind(self) -> None:
         """Put all back to the beginning."""
-        for restore in self._before:
+        for _, restore, _ in self._before:
             restore()
 
     def finish(self) -> None:
         """Leave what was kept."""
-        for restore in (*self._before, *self._after):
+        self.rewind()
+        for restore in self._after:
             restore()
+
+    def asked_more(self) -> tuple[Problem, ...]:
+        """Return what the last run asked that no script was left for; what others had asked before is not its own."""
+        seen: dict[Playbook, int] = {playbook: count for playbook, _, count in self._before}
+        return asked_more(error for playbook in playbooks() for error in playbook.unexpected[seen.get(playbook, 0) :])
 
 
 @contextmanager
@@ -96,12 +96,6 @@ def rewound() -> Iterator[Scripts]:
         scripts.finish()
 
 
-def unexpected() -> tuple[str, ...]:
-    """Return the requests that no script was left for."""
-    errors = [error for playbook in playbooks() for error in playbook.unexpected]
-    return tuple(f"it asked once more than in its first run: {str(error).splitlines()[0]}" for error in errors)
-
-
 def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
     """Return what a task ended with; None is a result."""
     if not task.done():
@@ -111,20 +105,50 @@ def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
     return task.exception()
 
 
-async def failed_check(check: Check | None) -> tuple[str, ...]:
-    """Return how ``check()`` failed, if it did."""
-    if check is None:
-        return ()
+async def failed_check(check: Check | None) -> tuple[Problem, ...]:
+    """Return how ``check()`` failed, if it did; await it if need be."""
+
+    async def held() -> None:
+        if inspect.isawaitable(result := check and check()):
+            result = await result
+        _refuse_false(result)
+
     try:
-        held = check()
-        if inspect.isawaitable(held):
-            held = await held
+        await held()
     except Exception as error:
-        return (f"check() failed: {said(error)}",)
-    return ("check() returned False",) if held is False else ()
+        return (_failed(error),)
+    return ()
 
 
-def said(error: BaseException) -> str:
-    """Return an exception as a report says it."""
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def failed_sync_check(check: Check | None) -> tuple[Problem, ...]:
+    """Do as ``failed_check`` where no loop runs."""
+    try:
+        _refuse_false(check and check())
+    except Exception as error:
+        return (_failed(error),)
+    return ()
+
+
+class _FalseError(Exception):
+    """What was checked does not hold."""
+
+
+def _refuse_false(result: object) -> None:
+    if result is False:
+        raise _FalseError
+
+
+def _failed(error: Exception) -> Problem:
+    return Problem("check() returned False" if isinstance(error, _FalseError) else f"check() failed: {said(error)}")
+
+
+def told(result: SweepResult) -> SweepResult:
+    """Return a result; warn if points of it could not be visited, and raise if something was wrong.
+
+    Raises:
+        SweepError: something was.
+    """
+    result.raise_if_bad()
+    if not result.steady:
+        warnings.warn(f"{result.title}: {result.unsteadiness()}", SweepWarning, stacklevel=3)
+    return result

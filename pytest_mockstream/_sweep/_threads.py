@@ -10,32 +10,30 @@ acts.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
+from types import FrameType
 
-from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._ledger import Request
-from pytest_mockstream._legal import duration, integer
-from pytest_mockstream._playbook import Playbook
 from pytest_mockstream._steps import Fault
 
-from ._broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, breaks, fault_of, playbook_of, standing
-from ._faults import Raises, Verdict, silence
+from ._broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, fault_of, faults_of, standing
+from ._faults import Breaking, Raises
 from ._left import Remains, end_stream
 from ._places import described, own_line
-from ._plan import Progress, chosen, told
-from ._result import SweepResult, Visit
-from ._runs import Check, name_of, rewound, said, unexpected
+from ._problem import Problem, hung
+from ._result import SweepResult
+from ._runs import Scripts, failed_sync_check, rewound, told
+from ._terms import TRIES, Check, Progress, Terms, function_of, name_of
 
 _ENDED_BY_SWEEP = 1.0
 DEFAULT_TROUBLES: tuple[Trouble | Leaving, ...] = ("close", "cancel", *DEFAULT_FAULTS)
-
-_at_least_one = integer(at_least=1)
 
 
 def sweep_threads(
@@ -50,7 +48,7 @@ def sweep_threads(
     ignore: Iterable[str] = (),
     point: int | None = None,
     max_points: int | None = None,
-    patience: float | str = 1.0,
+    patience: float | str = 1.5,
     progress: Progress | None = None,
 ) -> SweepResult:
     """Run a function once for each place where the streams it reads can end before their time, and look how it ends.
@@ -75,24 +73,22 @@ def sweep_threads(
 
     Raises:
         SweepError: something was wrong; it names every bad place.
-        ScriptError: an argument is not legal.
+        ScriptError: an argument is not legal, or the first run read no stream of this client.
+        TypeError: ``function`` is not a function, or is an async one.
     """
-    result = troubled_threads(
-        function,
-        client,
-        faults=faults,
-        raises=raises,
-        allow_completion=allow_completion,
+    terms = Terms(
         check=check,
         grace=grace,
         ignore=ignore,
+        allow_completion=allow_completion,
         point=point,
         max_points=max_points,
         patience=patience,
         progress=progress,
     )
-    result.raise_if_bad()
-    return result
+    breaking = Breaking(client, faults_of(faults, trouble_of), raises, terms)
+    with rewound() as scripts:
+        return told(_Sweep(function_of(function, "function"), breaking).run(scripts))
 
 
 def trouble_of(trouble: object) -> Fault | Leaving:
@@ -107,59 +103,6 @@ def trouble_of(trouble: object) -> Fault | Leaving:
         msg = f"faults: {trouble!r} is not known; give 'close', 'cancel' or a fault"
         raise ScriptError(msg)
     return fault_of(trouble)
-
-
-def troubled_threads(
-    function: Callable[[], object],
-    client: object,
-    *,
-    faults: Iterable[Trouble | Leaving] = DEFAULT_TROUBLES,
-    raises: Raises = Exception,
-    allow_completion: bool = False,
-    check: Check | None = None,
-    grace: float | str = 0.2,
-    ignore: Iterable[str] = (),
-    point: int | None = None,
-    max_points: int | None = None,
-    patience: float | str = 1.0,
-    progress: Progress | None = None,
-    title: str | None = None,
-) -> SweepResult:
-    """Do as ``sweep_threads``, and return a bad result, too."""
-    kinds = [trouble_of(trouble) for trouble in faults]
-    sweep = _Sweep(
-        function, playbook_of(client), raises, allow_completion, check, duration(grace, "grace"), tuple(ignore)
-    )
-    spare = duration(patience, "patience")
-    if point is not None:
-        _at_least_one(point, "point")
-    if max_points is not None:
-        _at_least_one(max_points, "max_points")
-    title = title or f"sweep_threads of {name_of(function)}"
-    with rewound() as scripts:
-        try:
-            first, stand_in = sweep.run_plain()
-        finally:
-            scripts.keep()
-        if first.problems:
-            return SweepResult(title=title, points=0, visits=(first,))
-        sweep.limit += spare
-        places = breaks(stand_in.played, kinds)
-        numbers = chosen(len(places), point=point, max_points=max_points)
-        for number in told(numbers, title, progress):
-            scripts.rewind()
-            sweep.visit(number, places[number - 1])
-            if sweep.broken_off:
-                break
-    return SweepResult(
-        title=title,
-        points=len(places),
-        visits=tuple(sweep.visits),
-        left_out=len(places) - len(numbers),
-        not_reached=tuple(sweep.not_reached),
-        broken_off=sweep.broken_off
-        or ("" if places else "There is nothing to break: the first run read no stream of this client."),
-    )
 
 
 class _Worker(threading.Thread):
@@ -182,72 +125,71 @@ class _Worker(threading.Thread):
             self.over.set()
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sweep:
     function: Callable[[], object]
-    playbook: Playbook
-    raises: Raises
-    allow_completion: bool
-    check: Check | None
-    grace: float
-    ignore: tuple[str, ...]
+    breaking: Breaking
+    limit: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.visits: list[Visit] = []
-        self.not_reached: list[int] = []
-        self.broken_off = ""
-        self.limit = 0.0
+    def run(self, scripts: Scripts) -> SweepResult:
+        """Do all runs, and return what they found."""
+        breaking = self.breaking
+        try:
+            problems, played = self._run_plain()
+        finally:
+            scripts.keep()
+        for number, place in breaking.plan(f"sweep_threads of {name_of(self.function)}", played, problems):
+            for _ in range(TRIES):
+                if self._visit(number, place, scripts):
+                    break
+            else:
+                breaking.missed(number)
+        return breaking.result()
 
-    def run_plain(self) -> tuple[Visit, StandIn]:
+    def _run_plain(self) -> tuple[tuple[Problem, ...], StandIn]:
         """Run it once with whole streams; what it raises is the caller's to see."""
         stand_in, began = StandIn(), monotonic()
-        with standing(self.playbook, stand_in), Remains(self.grace, self.ignore) as remains:
+        with standing(self.breaking.playbook, stand_in), Remains(self.breaking.terms) as remains:
             worker = _Worker(self.function)
             worker.start()
             worker.join()
-            self.limit = monotonic() - began
+            self.limit = monotonic() - began + float(self.breaking.terms.patience)
         if worker.error is not None:
             raise worker.error
-        return Visit(point=0, what="run with whole streams", problems=remains.problems), stand_in
+        if inspect.iscoroutine(worker.returned):
+            worker.returned.close()
+            msg = f"{name_of(self.function)} is async: sweep it with sweep_cancellation or sweep_faults"
+            raise TypeError(msg)
+        return remains.problems, stand_in
 
-    def visit(self, number: int, place: Break) -> None:
-        """Run it with one stream troubled, and note what came of it."""
+    def _visit(self, number: int, place: Break, scripts: Scripts) -> bool:
+        """Run it with one stream troubled, and note what came of it; return whether it came by there."""
+        scripts.rewind()
         stand_in = StandIn(place.script, place.answer)
-        with standing(self.playbook, stand_in), Remains(self.grace, self.ignore) as remains:
+        with standing(self.breaking.playbook, stand_in), Remains(self.breaking.terms) as remains:
             worker = _Worker(self.function)
             worker.start()
             problems = self._until_over(worker, place, stand_in, remains.opened)
-        problems += remains.problems
-        if not stand_in.met:
-            self.not_reached.append(number)
-            return
-        problems += unexpected() + self._failed_check()
-        chunk = None if place.chunk is None else place.chunk + 1
-        self.visits.append(Visit(point=number, what=place.what, chunk=chunk, place=stand_in.place, problems=problems))
+        if stand_in.met:
+            problems += remains.problems + scripts.asked_more() + failed_sync_check(self.breaking.terms.check)
+            self.breaking.visited(number, place, stand_in, problems)
+        return stand_in.met
 
-    def _until_over(self, worker: _Worker, place: Break, stand_in: StandIn, opened: list[Request]) -> tuple[str, ...]:
+    def _until_over(
+        self, worker: _Worker, place: Break, stand_in: StandIn, opened: list[Request]
+    ) -> tuple[Problem, ...]:
         deadline = monotonic() + self.limit
         if isinstance(place.fault, str):
             _leave(worker, place.fault, stand_in, deadline)
         if worker.over.wait(max(0.0, deadline - monotonic())):
             worker.join()
-            lenient = self.allow_completion or place.fault == "close"
-            return Verdict(self.raises, lenient).problems(worker.error, worker.returned)
-        problem = silence(place, self.limit, _standing_at(worker))
+            return self.breaking.ending(place, worker.error, worker.returned)
+        problem = hung(self.limit, described(own_line(_frames_of(worker))), place.fault)
         for request in opened:
             end_stream(request, "cancel")
         if not worker.over.wait(_ENDED_BY_SWEEP):
-            self.broken_off = "The sweep stopped there: the thread could not be ended."
+            self.breaking.broken_off = "The sweep stopped there: the thread could not be ended."
         return (problem,)
-
-    def _failed_check(self) -> tuple[str, ...]:
-        if self.check is None:
-            return ()
-        try:
-            held = self.check()
-        except Exception as error:
-            return (f"check() failed: {said(error)}",)
-        return ("check() returned False",) if held is False else ()
 
 
 def _leave(worker: _Worker, how: Leaving, stand_in: StandIn, deadline: float) -> None:
@@ -264,10 +206,9 @@ def _leave(worker: _Worker, how: Leaving, stand_in: StandIn, deadline: float) ->
         worker.over.wait(0.002)
 
 
-def _standing_at(worker: threading.Thread) -> str:
-    sites = []
+def _frames_of(worker: threading.Thread) -> Iterator[FrameType]:
+    """Yield the frames of a thread, the innermost first."""
     frame = sys._current_frames().get(worker.ident or 0)
     while frame is not None:
-        sites.append(CallSite(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
+        yield frame
         frame = frame.f_back
-    return described(own_line(sites))

@@ -8,8 +8,10 @@ from __future__ import annotations
 from ._canary import sees
 from ._check import leak_check
 from ._ignore import compile_ignores, matches
+from ._look import frames_of, user_site
 from ._owner import OWNER, Owner
 from ._scope import Scope
+from ._text import creators, entries, place
 from ._values import DEFAULT_KINDS, KINDS, Leak, LeakReport
 from ._watch import LeakWatch
 
@@ -23,7 +25,12 @@ __all__ = [
     "Owner",
     "Scope",
     "compile_ignores",
+    "creators",
+    "entries",
+    "frames_of",
     "leak_check",
     "matches",
+    "place",
     "sees",
+    "user_site",
 ]

@@ -22,8 +22,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
+from pytest_mockstream._callsite import is_library, is_ours
+
 from . import _internals
-from ._owner import IMPORT, OWNER, Owner
+from ._owner import IMPORT, OWNER, PLUGIN, Owner
 
 #: Code objects and the offsets of their current instructions, by turns; flat, for the collector's sake.
 Frames: TypeAlias = tuple[CodeType | int, ...]
@@ -76,6 +78,17 @@ class Job:
         self.pool = weakref.ref(pool)
 
 
+class Submission:
+    """A coroutine on its way to a loop in another thread, where its task is born without its maker."""
+
+    __slots__ = ("_coro", "birth", "loop")
+
+    def __init__(self, birth: Birth, coro: weakref.ref[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.birth = birth
+        self.loop = loop
+        self._coro = coro  # its callback takes this out of the register, should it never arrive
+
+
 class Births:
     """The register of births of this process."""
 
@@ -84,6 +97,7 @@ class Births:
         self.threads_started = 0
         self.raw: dict[int, Birth] = {}
         self.jobs: dict[int, Job] = {}
+        self.submitted: dict[int, Submission] = {}
         self.workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         self._count = itertools.count(1)
         self._installed = 0
@@ -123,6 +137,7 @@ class Births:
             _internals.patch(ThreadPoolExecutor, "__init__", self._pool),
             _internals.patch(ThreadPoolExecutor, "submit", self._submit),
             _internals.patch(_thread, "start_new_thread", self._start_raw),
+            _internals.patch(asyncio, "run_coroutine_threadsafe", self._send),
         ]
 
     def uninstall(self) -> None:
@@ -138,7 +153,7 @@ class Births:
 
     def _task(self, registry: _internals.TaskRegistry) -> Callable[[asyncio.Task[Any]], None]:
         # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
-        tasks, count, owner_of, bottoms = self.tasks, self._count, OWNER.get, _BOTTOMS
+        tasks, count, owner_of, bottoms, submitted = self.tasks, self._count, OWNER.get, _BOTTOMS, self.submitted
         remember, forget, module_of = registry.remember, registry.forget, _internals.module_of_frame
 
         def died(birth: Any) -> None:
@@ -157,9 +172,11 @@ class Births:
                 note(frame.f_lasti)
                 frame = frame.f_back
             birth = TaskBirth(task, died)
-            birth.coro = task.get_coro()
-            birth.owner = owner_of() or owner_of_thread()
-            birth.frames = tuple(frames)
+            birth.coro = coro = task.get_coro()
+            if submitted and (sent := submitted.pop(id(coro), None)) is not None:
+                birth.owner, birth.frames = sent.birth.owner, sent.birth.frames
+            else:
+                birth.owner, birth.frames = owner_of() or owner_of_thread(), tuple(frames)
             birth.reported = False
             birth.serial = serial = next(count)
             tasks[serial] = birth
@@ -170,8 +187,8 @@ class Births:
     def _start(self, start: Callable[..., None]) -> Callable[..., None]:
         def wrapper(thread: threading.Thread) -> None:
             self.threads_started += 1
-            frames, importing = stack(_current_frame(1))
-            owner = IMPORT if importing else pool_owner(thread) or OWNER.get() or owner_of_thread()
+            frames, lasting = stack(_current_frame(1))
+            owner = lasting or pool_owner(thread) or OWNER.get() or owner_of_thread()
             setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
             if _internals.is_cached_worker(thread):
                 self.workers.add(thread)
@@ -181,8 +198,8 @@ class Births:
 
     def _pool(self, init: Callable[..., None]) -> Callable[..., None]:
         def wrapper(pool: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> None:
-            frames, importing = stack(_current_frame(1))
-            owner = IMPORT if importing else OWNER.get() or owner_of_thread()
+            frames, lasting = stack(_current_frame(1))
+            owner = lasting or OWNER.get() or owner_of_thread()
             setattr(pool, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
             init(pool, *args, **kwargs)
 
@@ -198,10 +215,21 @@ class Births:
 
         return wrapper
 
+    def _send(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(coro: Any, loop: asyncio.AbstractEventLoop) -> Any:
+            birth = Birth(OWNER.get() or owner_of_thread(), stack(_current_frame(1))[0], next(self._count))
+            key = id(coro)
+            if asyncio.iscoroutine(coro):
+                gone = weakref.ref(coro, lambda _: self.submitted.pop(key, None))
+                self.submitted[key] = Submission(birth, gone, loop)
+            return send(coro, loop)
+
+        return wrapper
+
     def _start_raw(self, start: Callable[..., int]) -> Callable[..., int]:
         def wrapper(function: Callable[..., object], args: tuple[Any, ...], *kwargs: dict[str, Any]) -> int:
-            frames, importing = stack(_current_frame(1))
-            owner = IMPORT if importing else OWNER.get() or owner_of_thread()
+            frames, lasting = stack(_current_frame(1))
+            owner = lasting or OWNER.get() or owner_of_thread()
             birth = Birth(owner, frames, next(self._count))
             self.threads_started += 1
 
@@ -243,20 +271,31 @@ def pool_owner(thread: threading.Thread) -> Owner | None:
     return birth.owner if birth is not None else None
 
 
-def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> tuple[Frames, bool]:
-    """Return the frames up to the test runner or the event loop, and whether an import is going on in them."""
+def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> tuple[Frames, Owner | None]:
+    """Return the frames up to the test runner or the event loop, and who owns what is started there for good.
+
+    That is an import, or a plugin that another session of pytest, inside this one, begins with; None for anybody else.
+    """
     frames: list[CodeType | int] = []
-    importing = False
+    lasting: Owner | None = None
     while frame is not None and frame.f_code not in bottoms:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib"):
-            importing = True
+            lasting = IMPORT
         elif _internals.is_harness(code.co_filename):
+            if lasting is None and _internals.is_session_hook(frame) and _is_others(frames):
+                lasting = PLUGIN
             break
         else:
             frames += (code, frame.f_lasti)
         frame = frame.f_back
-    return tuple(frames), importing
+    return tuple(frames), lasting
+
+
+def _is_others(frames: list[CodeType | int]) -> bool:
+    """Tell whether all of these functions are installed, and none is the user's, or ours."""
+    files = [code.co_filename for code in frames if isinstance(code, CodeType)]
+    return all(is_library(file) and not is_ours(file) for file in files)
 
 
 BIRTHS = Births()

@@ -47,6 +47,13 @@ def is_harness(filename: str) -> bool:
     return any(part in filename for part in _HARNESS)
 
 
+def is_session_hook(frame: FrameType | None) -> bool:
+    """Tell whether the test runner, in this frame, calls a hook of a session, and not one of a test or a fixture."""
+    while frame is not None and "/pluggy/" in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.endswith(("/_pytest/config/__init__.py", "/_pytest/main.py"))
+
+
 def patch(
     where: type | ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from . import _internals
 from ._births import BIRTHS, Birth, Job, TaskBirth, birth_of
 from ._contain import end_tasks, end_tasks_here
-from ._owner import IMPORT, OWNER, Owner
+from ._owner import IMPORT, OWNER, PLUGIN, Owner
 from ._rules import TASK_RULES, THREAD_RULES, SeenThread, exception_for
 from ._scope import Scope, live_threads
 from ._settle import Deadline, Task, settle_tasks, settle_threads, wait_here, watch
@@ -60,6 +60,12 @@ def record_tasks(scope: Scope, leaks: dict[Task, Leak], stubborn: Iterable[Task]
     scope.leaks += leaks.values()
 
 
+def await_submitted(scope: Scope, deadline: Deadline) -> None:
+    """Wait until the coroutines that were sent to loops in other threads are tasks there."""
+    if BIRTHS.submitted:
+        watch(lambda: not _on_the_way(scope), deadline)
+
+
 async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
     """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
     if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), scope.blame)):
@@ -81,6 +87,16 @@ def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, b
             record_tasks(scope, leaks, end_tasks(leaks))
 
 
+def _on_the_way(scope: Scope) -> bool:
+    """Tell whether a coroutine of the scope was sent to another thread's loop, which did not come to it yet."""
+    sent = list(BIRTHS.submitted.values())
+    here = asyncio._get_running_loop()
+    return any(
+        submission.birth.serial > scope.mark and submission.loop.is_running() and submission.loop is not here
+        for submission in sent
+    )
+
+
 def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int, deadline: Deadline) -> None:
     """Judge what a loop that is about to be closed still has to do."""
     judge_tasks(
@@ -92,7 +108,9 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
     pool = _internals.default_pool(loop)
     if pool is None or not BIRTHS.jobs:
         return
-    if judge_jobs(scope, [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool], deadline):
+    jobs = [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool]
+    judge_jobs(scope, jobs, deadline)
+    if any(job.birth.reported and not future.done() for job, future in jobs):
         _internals.release_pool(loop, pool)  # or the closing would wait for it
 
 
@@ -104,13 +122,13 @@ def _loop_of(birth: TaskBirth) -> asyncio.AbstractEventLoop | None:
 # Jobs of pools: a worker that has none does no harm, and which one has which can be told from its frames only.
 
 
-def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> bool:
-    """Wait for jobs of the scope, and convict those that are not done then; return whether there are any."""
+def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> None:
+    """Wait for jobs of the scope, and convict those that are not done then."""
     found = [(job, future, label) for job, future in jobs if (label := scope.blame(job.birth.owner, job.birth.serial))]
     found = [suspect for suspect in found if not suspect[0].birth.reported]
     found = [suspect for suspect in found if not scope.ignored(_job_leak(*suspect))]
     if not found:
-        return False
+        return
     concurrent.futures.wait([future for _, future, _ in found], timeout=deadline.left)
     left = [suspect for suspect in found if not suspect[1].done()]
     if left:
@@ -121,7 +139,6 @@ def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Dead
         for worker in _workers(job):
             if (birth := birth_of(worker)) is not None and _internals.runs_job(_frame_of(worker), future):
                 birth.reported = True
-    return bool(left)
 
 
 def _job_leak(job: Job, future: Future[Any], label: str) -> Leak:
@@ -140,11 +157,13 @@ def _frame_of(thread: threading.Thread) -> Any:
     return _internals.frames().get(thread.ident or 0)
 
 
-def _is_of_older_pool(scope: Scope, job: Job) -> bool:
+def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
     """Tell whether the workers of a job's pool are not among the suspects themselves."""
     pool = job.pool()
     birth = None if pool is None else birth_of(pool)
-    return pool is not None and (birth is None or birth.serial < scope.mark)
+    if pool is None or birth is None:
+        return pool is not None
+    return birth.serial < scope.mark or scope.blame(birth.owner, birth.serial) is None
 
 
 # Threads.
@@ -159,7 +178,7 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
         and scope.idents.issuperset(_internals.frames())
     ):
         return
-    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_older_pool(scope, job[0])], deadline)
+    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
     suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
@@ -183,10 +202,14 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
 
 
 def _convict_threads(scope: Scope, convicts: list[tuple[SeenThread, str]]) -> None:
+    jobs = BIRTHS.pending_jobs(0) if convicts else []
     for found, label in convicts:
         scope.leaks.append(thread_leak(found, label))
         if found.birth is not None:
             found.birth.reported = True
+        for job, future in jobs:  # a worker is reported with the job that keeps it
+            if _internals.runs_job(_frame_of(found.thread), future):
+                job.birth.reported = True
 
 
 def thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
@@ -196,8 +219,8 @@ def thread_suspects(scope: Scope) -> list[tuple[SeenThread, str]]:
         found = _found(scope, thread, frames)
         if found is None or (found.birth is not None and found.birth.reported):
             continue
-        if found.birth is not None and found.birth.owner is IMPORT:
-            scope.lasting.append(thread_leak(found, "import"))
+        if found.birth is not None and found.birth.owner in {IMPORT, PLUGIN}:
+            scope.lasting.append(thread_leak(found, found.birth.owner.label))
             found.birth.reported = True
             continue
         label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)

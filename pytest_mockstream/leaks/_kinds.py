@@ -19,7 +19,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from . import _internals, _look
@@ -39,19 +39,26 @@ _REMEDIES = {
     "socket": "Close it.",
     "timer": "Keep the handle and cancel() it.",
 }
+_ONLY_NOTED = frozenset({"coroutine", "exception"})
 _SELF_PIPE = getattr(asyncio.selector_events.BaseSelectorEventLoop._make_self_pipe, "__code__", None)  # type: ignore[attr-defined] # told by its code only
+_CREATE_SERVER = asyncio.base_events.BaseEventLoop.create_server.__code__
+_CREATE_CONNECTION = asyncio.base_events.BaseEventLoop.create_connection.__code__
 
 
 class _Made:
-    """One thing of an optional kind: its birth, its name, and how to find out whether it is still open."""
+    """One thing of an optional kind: its birth, its name, and how to find out whether it is still open.
 
-    __slots__ = ("birth", "is_open", "kind", "name")
+    A connection knows its loop: on one that goes on, whoever shares the loop may keep it alive for good reason.
+    """
+
+    __slots__ = ("birth", "is_open", "kind", "loop", "name")
 
     def __init__(self, kind: str, name: str, birth: Birth, is_open: Callable[[], bool]) -> None:
         self.kind = kind
         self.name = name
         self.birth = birth
         self.is_open = is_open
+        self.loop: asyncio.AbstractEventLoop | None = None
 
 
 class Census:
@@ -68,6 +75,10 @@ class Census:
         for kind in sorted(set(kinds) & set(_PATCHES) - self._kinds):
             self._kinds.add(kind)
             self._undo += [_internals.patch(where, name, wrap(self)) for where, name, wrap in _PATCHES[kind]]
+
+    def looks_for(self, kind: str) -> bool:
+        """Tell whether a kind is noted."""
+        return kind in self._kinds
 
     def stop(self) -> None:
         """Put everything back."""
@@ -127,6 +138,7 @@ def _leak(made: _Made, label: str) -> Leak:
         owner=label,
         created_at=_look.created_at(made.birth.frames),
         remedy=_REMEDIES[made.kind],
+        is_note=made.kind in _ONLY_NOTED or (made.loop is not None and not made.loop.is_closed()),
         functions=_look.names(_look.codes(made.birth.frames)),
     )
 
@@ -151,8 +163,10 @@ def _after(kind: str, name: Callable[[Any], str], is_open: Callable[[Any], bool]
         def around(original: Callable[..., Any]) -> Callable[..., Any]:
             def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
                 result = original(self, *args, **kwargs)
-                if kind != "socket" or _SELF_PIPE not in _look.codes(stack(sys._getframe(1))[0]):
-                    census.note(kind, name(self), _still(self, is_open))
+                codes = _look.codes(stack(sys._getframe(1))[0]) if kind == "socket" else ()
+                if _SELF_PIPE not in codes and not (census.looks_for("server") and _CREATE_SERVER in codes):
+                    made = census.note(kind, name(self), _still(self, is_open))
+                    made.loop = _connecting(sys._getframe(1)) if _CREATE_CONNECTION in codes else None
                 return result
 
             return wrapper
@@ -160,6 +174,14 @@ def _after(kind: str, name: Callable[[Any], str], is_open: Callable[[Any], bool]
         return around
 
     return wrap
+
+
+def _connecting(frame: FrameType | None) -> asyncio.AbstractEventLoop | None:
+    """Return the loop that makes a connection in one of these frames."""
+    while frame is not None and frame.f_code is not _CREATE_CONNECTION:
+        frame = frame.f_back
+    loop = None if frame is None else frame.f_locals.get("self")
+    return loop if isinstance(loop, asyncio.AbstractEventLoop) else None
 
 
 def _timer(census: Census) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -229,7 +251,9 @@ def _unretrieved(census: Census) -> Callable[[Callable[..., Any]], Callable[...,
             if str(context.get("message", "")).startswith("Task exception was never retrieved"):
                 task = context.get("task") or context.get("future")
                 name = f"{task.get_name() if isinstance(task, asyncio.Task) else 'task'}: {context.get('exception')!r}"
-                census.note("exception", name, lambda: True)
+                births = [birth for birth in list(BIRTHS.tasks.values()) if task is not None and birth() is task]
+                made = [Birth(birth.owner, birth.frames, BIRTHS.mark()) for birth in births]
+                census.note("exception", name, lambda: True, *made)
             return original(self, context)
 
         return wrapper

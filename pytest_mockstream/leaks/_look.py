@@ -6,6 +6,7 @@ The wall: reads frames, and turns them into places; judges nothing.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -14,6 +15,10 @@ from typing import Any
 from pytest_mockstream._callsite import CallSite, is_library, is_ours
 
 from ._births import Frames
+
+_FRAMES = ("cr_frame", "gi_frame", "ag_frame")
+_INNER = ("cr_await", "gi_yieldfrom", "ag_await")
+_WRAPPERS = frozenset({"async_generator_asend", "async_generator_athrow", "coroutine_wrapper", "anext_awaitable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Stop:
 
 def of_task(task: asyncio.Task[Any]) -> list[Stop]:
     """Return the frames of a task's coroutines, the innermost first."""
-    return [_stop(frame) for frame in _chain(task.get_coro())][::-1]
+    return [_stop(frame) for frame in frames_of(task.get_coro())][::-1]
 
 
 def of_thread(frame: FrameType | None) -> list[Stop]:
@@ -45,12 +50,13 @@ def of_thread(frame: FrameType | None) -> list[Stop]:
     return stops
 
 
-def awaited(task: asyncio.Task[Any]) -> object:
-    """Return what the innermost coroutine of a task awaits, where Python can tell."""
-    here: Any = task.get_coro()
-    while (inner := _awaits(here)) is not None:
-        here = inner
-    return here
+def frames_of(awaitable: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended coroutine and of all that it awaits, the outermost first."""
+    while awaitable is not None:
+        frame = _first(awaitable, _FRAMES)
+        if frame is not None:
+            yield frame
+        awaitable = _first(awaitable, _INNER) or _wrapped(awaitable)
 
 
 def user_site(sites: Iterable[CallSite]) -> CallSite | None:
@@ -93,23 +99,17 @@ def _stop(frame: FrameType) -> Stop:
     return Stop(code, CallSite(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname), frame)
 
 
-def _chain(awaitable: Any) -> Iterator[FrameType]:
-    while awaitable is not None:
-        frame = _frame(awaitable)
-        if frame is not None:
-            yield frame
-        awaitable = _awaits(awaitable)
+def _first(thing: Any, names: tuple[str, ...]) -> Any:
+    return next((value for name in names if (value := getattr(thing, name, None)) is not None), None)
 
 
-def _frame(awaitable: Any) -> FrameType | None:
-    for name in ("cr_frame", "gi_frame", "ag_frame"):
-        if isinstance(frame := getattr(awaitable, name, None), FrameType):
-            return frame
-    return None
+def _wrapped(awaitable: Any) -> Any:
+    """Return what stands behind one read of an async generator or behind ``coroutine.__await__()``.
 
-
-def _awaits(awaitable: Any) -> Any:
-    for name in ("cr_await", "gi_yieldfrom", "ag_await"):
-        if (inner := getattr(awaitable, name, None)) is not None:
-            return inner
-    return None
+    CPython 3.11 to 3.13 show it to nobody but the garbage collector.
+    """
+    kind = type(awaitable).__name__
+    if kind not in _WRAPPERS:
+        return None
+    inside = gc.get_referents(awaitable)
+    return next((found for found in inside if kind == "anext_awaitable" or _first(found, _FRAMES) is not None), None)

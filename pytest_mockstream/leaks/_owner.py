@@ -15,11 +15,12 @@ class Owner:
     """A test, a fixture, or whatever else starts things.
 
     Attributes:
-        label: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"`` or ``"block"``.
+        label: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"``, ``"plugin"`` or ``"block"``.
         within: the owner that this one is part of; a function-scoped fixture is part of its test.
         over: whether it has ended, so that everything it started should have, too.
         leaked: whether something of it was left; what that starts later is not the next test's.
         mark: the serial number that births had reached when it began.
+        threads: how many threads there were then.
     """
 
     label: str
@@ -27,6 +28,7 @@ class Owner:
     over: bool = False
     leaked: bool = False
     mark: int = 0
+    threads: int = 0
 
     def belongs_to(self, owner: Owner) -> bool:
         """Tell whether this is an owner, or part of it."""
@@ -38,8 +40,10 @@ class Owner:
         return self if self.within is None else self.within.root
 
 
-#: What an import started lives as long as the process; what the check itself starts is nobody's leak.
+#: What an import started, or what a plugin of a pytest session inside this one started when that began, lives as long
+#: as the process; what the check itself starts is nobody's leak.
 IMPORT = Owner("import")
+PLUGIN = Owner("plugin")
 CHECK = Owner("check")
 
 OWNER: ContextVar[Owner | None] = ContextVar("pytest_mockstream_owner", default=None)

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from . import _internals, _look
 from ._births import Birth, TaskBirth
 from ._look import Stop
+from ._settle import closes_generator
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ def _is_anyio_runner(birth: TaskBirth) -> bool:
 
 def _is_by_collector(birth: TaskBirth) -> bool:
     task = birth()
-    if type(task and task.get_coro()).__name__ == "async_generator_athrow":
+    if task is not None and closes_generator(task):
         return True
     return any(code.co_name == "__del__" for code in _look.codes(birth.frames))
 
@@ -70,6 +71,9 @@ class SeenThread:
     thread: threading.Thread
     stops: list[Stop]
     birth: Birth | None
+
+
+_DEBUGGERS = ("pydevd.", "ptvsd.", "debugpy.")
 
 
 def _named(*starts: str) -> Callable[[SeenThread], bool]:
@@ -100,6 +104,11 @@ def _is_idle_trio_worker(seen: SeenThread) -> bool:
     return code is not None and code.co_name == "_work" and code.co_filename.endswith("/trio/_core/_thread_cache.py")
 
 
+def _is_debugger(seen: SeenThread) -> bool:
+    """Tell by the mark that pydevd, and so debugpy and PyCharm, put on their threads, or by name."""
+    return getattr(seen.thread, "is_pydev_daemon_thread", False) or seen.thread.name.startswith(_DEBUGGERS)
+
+
 def _is_execnet(seen: SeenThread) -> bool:
     return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
 
@@ -112,7 +121,7 @@ THREAD_RULES = (
     Rule("trio-worker", "trio keeps idle workers, which end after ten seconds", _is_idle_trio_worker),
     Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),
     Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _named("pytest_timeout ")),
-    Rule("debugger", "a debugger's own threads live as long as the session", _named("pydevd.", "ptvsd.", "debugpy.")),
+    Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
     Rule("pytest-xdist", "execnet's own threads carry the results to the controller", _is_execnet),
 )
 

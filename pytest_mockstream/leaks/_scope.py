@@ -81,7 +81,10 @@ class Scope:
         first = self.counts
         self.counts = Counts(
             tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
-            threads=(len(self.idents), max(len(idents), first.threads[1] if first else 0)),
+            threads=(
+                len(self.idents) if self.ending is None else self.ending.threads,
+                max(len(idents), first.threads[1] if first else 0),
+            ),
         )
 
     def report(self, title: str) -> LeakReport:

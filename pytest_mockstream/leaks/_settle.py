@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic, sleep
 from typing import Any
 
@@ -52,6 +53,17 @@ def can_pump(loop: asyncio.AbstractEventLoop) -> bool:
     return not loop.is_closed() and not loop.is_running() and _running_loop() is None
 
 
+@contextlib.contextmanager
+def _real_clock() -> Iterator[None]:
+    """Give asyncio its clock back: a loop reads it anew each time, and on one that a test stopped no wait would end."""
+    patched = time.monotonic
+    time.monotonic = monotonic
+    try:
+        yield
+    finally:
+        time.monotonic = patched
+
+
 def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float) -> None:
     """Run an idle loop until tasks are done, for at most so many of its own seconds."""
     waiting = [task for task in tasks if not task.done()]
@@ -60,16 +72,28 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
     token = OWNER.set(CHECK)
     try:
         # A RuntimeError says that somebody stopped the loop; then the suspects are judged as they stand.
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError), _real_clock():
             loop.run_until_complete(_wait(waiting, timeout=timeout))
     finally:
         OWNER.reset(token)
 
 
+def close_dropped_generators(loop: asyncio.AbstractEventLoop, deadline: Deadline) -> None:
+    """Let an idle loop close the async generators that were dropped, which it does in tasks of their own."""
+    while (closing := [task for task in asyncio.all_tasks(loop) if closes_generator(task)]) and deadline.left:
+        pump(loop, closing, deadline.left)
+
+
+def closes_generator(task: Task) -> bool:
+    """Tell whether a task does nothing but close an async generator."""
+    return type(task.get_coro()).__name__ == "async_generator_athrow"
+
+
 async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
     """Wait for tasks of the running loop."""
     if waiting := [task for task in tasks if not task.done()]:
-        await _wait(waiting, timeout=timeout)
+        with _real_clock():
+            await _wait(waiting, timeout=timeout)
 
 
 def watch(done: Callable[[], bool], deadline: Deadline) -> None:

@@ -18,6 +18,7 @@ _OWNERS = {
     "block": "",
     "setup": ", by a hook of another plugin that sets the test up",
     "import": ", by an import",
+    "plugin": ", by a plugin of a pytest session inside this one",
 }
 
 
@@ -25,32 +26,51 @@ def render(report: LeakReport) -> str:
     """Return what leaked, why, and what to do, identical leaks grouped."""
     if not report.leaks:
         return f"{report.title} left nothing running"
-    counts = report.counts
     number = len(report.leaks)
     lines = [
-        f"{report.title} left {number} {'thing' if number == 1 else 'things'} running"
-        f" (tasks {counts.tasks[0]} -> {counts.tasks[1]}, threads {counts.threads[0]} -> {counts.threads[1]}),"
+        f"{report.title} left {number} {'thing' if number == 1 else 'things'} running{_counted(report)},"
         f" still there after {report.grace:.2f} s:"
     ]
-    for leak, names in _grouped(report.leaks):
-        lines += _entry(leak, names)
+    lines += entries(report.leaks)
     lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     return "\n".join(lines)
+
+
+def _counted(report: LeakReport) -> str:
+    """Return how many tasks and threads there were and are, where these are what leaked."""
+    if not {"task", "thread"} & {leak.kind for leak in report.leaks}:
+        return ""
+    counts = report.counts
+    return f" (tasks {counts.tasks[0]} -> {counts.tasks[1]}, threads {counts.threads[0]} -> {counts.threads[1]})"
 
 
 def exemption(leaks: Iterable[Leak]) -> str:
     """Return how to exempt leaks by their creators, or by name where the creator is not known."""
     found = list(leaks)
-    keys = dict.fromkeys(
-        leak.created_at.function.rpartition(".")[2] if leak.created_at else leak.name for leak in found
-    )
-    ignore = f"ignore={list(keys)!r}"
+    keys = creators(found)
     if any(leak.owner == "block" for leak in found):
-        return f"leak_check({ignore})"
-    return f"@pytest.mark.assert_no_leaks({ignore}), or mockstream_leak_ignore in the ini file"
+        return f"leak_check(ignore={keys!r})"
+    if any(leak.is_of_wide_fixture for leak in found):
+        return f"{', '.join(keys)} in mockstream_leak_ignore, in the ini file"
+    return f"@pytest.mark.assert_no_leaks(ignore={keys!r}), or mockstream_leak_ignore in the ini file"
 
 
-def _grouped(leaks: tuple[Leak, ...]) -> list[tuple[Leak, list[str]]]:
+def _key(leak: Leak) -> str:
+    """Return what an ignore of a leak would name: ``Server.__init__`` rather than every ``__init__``."""
+    return leak.created_at.function.rpartition("<locals>.")[2] if leak.created_at else leak.name
+
+
+def creators(leaks: Iterable[Leak]) -> list[str]:
+    """Return what exempts leaks: the functions that created them, or their names where nobody saw those."""
+    return list(dict.fromkeys(_key(leak) for leak in leaks))
+
+
+def entries(leaks: Iterable[Leak]) -> list[str]:
+    """Return the lines that say of each leak what and where it is, why, and what to do."""
+    return [line for leak, names in _grouped(leaks) for line in _entry(leak, names)]
+
+
+def _grouped(leaks: Iterable[Leak]) -> list[tuple[Leak, list[str]]]:
     groups: dict[Leak, list[str]] = {}
     for leak in leaks:
         groups.setdefault(replace(leak, name=""), []).append(leak.name)

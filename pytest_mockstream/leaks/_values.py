@@ -23,13 +23,15 @@ class Leak:
     Attributes:
         kind: ``"task"``, ``"thread"``, ``"stream"`` or one of the optional kinds.
         name: the task's or thread's name; of a stream, which request it answers.
-        owner: who started it: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"`` or ``"block"``.
+        owner: who started it: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"``, ``"plugin"`` (of a
+            session of pytest inside this one) or ``"block"``.
         created_at: the line that created it, None where nobody saw it.
         waits_at: the line where it waits, None where that cannot be told.
         diagnosis: why it does not end, in one sentence, only where that is certain.
         remedy: what to do about it.
         functions: every function in the stack that created it and in the one that waits, for ignores.
         detail: what else is known, e.g. ``"daemon"``.
+        is_note: whether it is worth a warning, and never fails a test that did not ask for it.
     """
 
     kind: str
@@ -41,6 +43,12 @@ class Leak:
     remedy: str = ""
     functions: frozenset[str] = frozenset()
     detail: str = ""
+    is_note: bool = False
+
+    @property
+    def is_of_wide_fixture(self) -> bool:
+        """Whether a fixture started it that outlives its test."""
+        return self.owner.startswith("fixture:") and not self.owner.endswith(":function")
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the JSON report says of it."""

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _internals
 from ._births import BIRTHS
-from ._judge import judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
+from ._judge import await_submitted, judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
 from ._owner import OWNER, Owner
 from ._scope import Scope
-from ._settle import Deadline, can_pump
+from ._settle import Deadline, can_pump, close_dropped_generators
 from ._values import Leak
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ _FAILED = "_pytest_mockstream_failed"
 
 
 class LeakWatch:
-    """Watches tasks and threads from ``start`` to ``stop``; one scope at a time."""
+    """Watches tasks and threads from ``start`` to ``stop``; one scope at a time.
 
-    def __init__(self) -> None:
+    Args:
+        closing: is told of a loop that is about to be closed; what it returns is asked for leaks when that is done.
+    """
+
+    def __init__(self, closing: Callable[[asyncio.AbstractEventLoop], Callable[[], list[Leak]]] | None = None) -> None:
         self.scope: Scope | None = None
+        self._closing = closing
         self.census: Census | None = None
         self._pid = 0
         self._before: Owner | None = None
@@ -102,31 +108,33 @@ class LeakWatch:
         """Judge the scope on stage; what it is blamed for is in its ``leaks``.
 
         Args:
-            streams: returns those that are open; it is asked when everything has had its time, and before any
-                garbage collection.
+            streams: returns the leaks of streams; it is asked when everything has had its time, and before any garbage
+                collection.
         """
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
             return
         deadline = Deadline(scope.grace)
+        await_submitted(scope, deadline)
         judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
-        scope.leaks += [leak for leak in streams() if not scope.ignored(leak)]
+        scope.leaks += streams()
         judge_threads(scope, deadline)
         if self.census is not None:
             self.census.judge(scope, scope.kinds)
 
-    def mark(self) -> int:
-        """Return a serial number that is higher than that of every birth so far."""
-        return BIRTHS.mark()
+    def begin_owner(self, owner: Owner) -> None:
+        """Note what there is when an owner begins that will be judged by itself."""
+        owner.mark = BIRTHS.mark()
+        owner.threads = len(_internals.frames())
 
-    def judge_ended(self, owner: Owner) -> None:
+    def judge_ended(self, owner: Owner, grace: float) -> None:
         """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
             return
         scope.ending = owner
         mark, started, scope.mark, scope.started = scope.mark, scope.started, owner.mark, -1
-        deadline = Deadline(scope.grace)
+        deadline = Deadline(grace)
         judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
         judge_threads(scope, deadline)
         owner.leaked = bool(scope.leaks)
@@ -136,6 +144,7 @@ class LeakWatch:
         """Do as ``judge``, from a coroutine."""
         if (scope := self.scope) is not None and self.active:
             deadline = Deadline(scope.grace)
+            await_submitted(scope, deadline)
             await judge_tasks_here(scope, deadline)
             judge_threads(scope, deadline)
 
@@ -146,6 +155,18 @@ class LeakWatch:
             judge_closing_loop(scope, loop, since, Deadline(scope.grace))
             if self.census is not None:  # the closing would end them, too
                 self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
+
+    @contextmanager
+    def closing(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Judge what the closing of a loop ends, which takes place meanwhile."""
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active or self._closing is None:
+            yield
+            return
+        close_dropped_generators(loop, Deadline(scope.grace))
+        ended = self._closing(loop)
+        yield
+        scope.leaks += ended()
 
 
 # asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,
@@ -160,7 +181,10 @@ def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runne
         if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
             for watch in reversed(_WATCHES):
                 watch.judge_closing(loop, getattr(runner, _MARK, 0))
-        close(runner)
+            with _WATCHES[-1].closing(loop):  # the innermost session's, as all that begins and ends there
+                close(runner)
+        else:
+            close(runner)
 
     return wrapper
 

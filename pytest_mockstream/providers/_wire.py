@@ -159,7 +159,8 @@ class WireFormat:
             elif isinstance(step, KeepAlive):
                 yield Frame(ping(encoder, writer))
             elif isinstance(step, Malformed):
-                yield Frame(writer.frame(Event(step.data, self.garbled if step.data else None)))
+                garbage = Event(step.data, self.garbled if step.data else None)
+                yield Frame(writer.frame(garbage) if step.framed else step.data.encode(errors="replace"))
             elif isinstance(step, ErrorEvent):
                 yield Frame(writer.frame(encoder.error(step), last=True))
                 yield step

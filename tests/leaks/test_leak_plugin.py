@@ -26,7 +26,7 @@ INI = """
 [pytest]
 asyncio_mode = auto
 asyncio_default_fixture_loop_scope = function
-addopts = -p no:randomly -p no:looptime -p no:cacheprovider
+addopts = -p asyncio -p mockstream -p no:cacheprovider
 """
 
 
@@ -54,7 +54,7 @@ Runner = Callable[..., Run]
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester) -> Runner:
+def run(pytester: pytest.Pytester, lean_pytest: None) -> Runner:
     def go(source: str, *options: str, ini: str = "", conftest: str = "") -> Run:
         pytester.makeini(INI + ini)
         pytester.makepyfile(test_it=HEAD + source)
@@ -86,10 +86,10 @@ async def test_clean(): await leak_task(0)
             "leak check: error, grace 0.2 s (armed: tasks, threads, streams)",
             "LeakError: test_task left 1 thing running (tasks 0 -> 1, threads * -> *), still there after 0.20 s:",
             "  task 'Task-*'",
-            "    created at test_it.py:5 in leak_task",
+            "    created at test_it.py:4 in leak_task",
             "    It is sleeping. Cancel it and await it when its work is over.",
             "*= leaks =*",
-            "test_it.py:5 in leak_task: 1 task in 1 test",
+            "test_it.py:4 in leak_task: 1 task in 1 test",
         ]
     )
 
@@ -108,7 +108,7 @@ async def test_strict():
     leak_task()
 """)
 
-    made.result.assert_outcomes(skipped=1, xfailed=1, failed=1, errors=3)
+    made.result.assert_outcomes(skipped=1, xfailed=1, failed=1, errors=2)
     assert [test for test, *_ in made.leaks] == ["test_skip", "test_xfail", "test_strict"]
 
 
@@ -540,7 +540,9 @@ def test_bad_ini_is_a_usage_error(run: Runner, ini: str, said: str) -> None:
 
 
 def test_workers_of_xdist_report_to_the_controller(run: Runner) -> None:
-    made = run("async def test_a(): leak_task()\ndef test_b(): leak_thread()\ndef test_c(): pass", "-n", "2")
+    made = run(
+        "async def test_a(): leak_task()\ndef test_b(): leak_thread()\ndef test_c(): pass", "-p", "xdist", "-n", "2"
+    )
 
     made.result.assert_outcomes(passed=3, errors=2)
     assert sorted(test for test, *_ in made.leaks) == ["test_a", "test_b"]
@@ -548,14 +550,14 @@ def test_workers_of_xdist_report_to_the_controller(run: Runner) -> None:
 
 
 def test_rerun_does_not_mask_a_leak(run: Runner) -> None:
-    made = run("async def test():\n    if not KEPT: leak_task()\n", "--reruns", "1")
+    made = run("async def test():\n    if not KEPT: leak_task()\n", "-p", "rerunfailures", "--reruns", "1")
 
     assert made.leaks == [("test", "test", "task", "error")]
     assert "1 rerun" in made.text
 
 
 def test_timeout_of_a_thread_is_no_leak(run: Runner) -> None:
-    made = run("def test(): pass", "--timeout=30", "--timeout-method=thread")
+    made = run("def test(): pass", "-p", "timeout", "--timeout=30", "--timeout-method=thread")
 
     assert made.leaks == []
 
@@ -578,6 +580,8 @@ async def test_thread(ticker):
 async def test_task(ticker, anyio_backend):
     if anyio_backend == "asyncio": leak_task()
 """,
+        "-p",
+        "anyio",
         "-o",
         "asyncio_mode=strict",
     )
@@ -633,7 +637,7 @@ import asyncio
 async def main(): asyncio.get_running_loop().create_task(asyncio.sleep(3600))
 def test_leak(): asyncio.run(main())
 ''')
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:looptime")
+    result = pytester.runpytest_inprocess("-p", "asyncio", "-p", "mockstream")
     result.assert_outcomes(passed=1, errors=1)
 async def test_outer(): leak_task()
 """)

@@ -1,18 +1,20 @@
 """Every scenario gets the verdict that it declares, in every setup in which it may differ.
 
-One run of pytest plays a file in one setup; each scenario in it is a test here.
+Each test here is one run of pytest, in a process of its own, that plays scenarios in one setup. What leaks has a short
+grace period, which it uses up, and its clean twin a long one, which it never does: that is fast, and steady under load.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -21,20 +23,10 @@ from typing import Any
 import pytest
 from scenarios.verdict import Verdict, declared
 
+from pytest_mockstream.leaks import DEFAULT_KINDS, KINDS
+
 HERE = Path(__file__).parent / "scenarios"
-TASKS_THREADS_STREAMS = frozenset({"task", "thread", "stream"})
-EVERY_KIND = TASKS_THREADS_STREAMS | {
-    "asyncgen",
-    "coroutine",
-    "exception",
-    "loop",
-    "process",
-    "reader",
-    "server",
-    "socket",
-    "timer",
-}
-INTERRUPTED, FAILED, PASSED, HUNG = 2, 1, 0, -1
+INTERRUPTED, FAILED, PASSED = 2, 1, 0
 
 
 @dataclass(frozen=True)
@@ -43,21 +35,23 @@ class Setup:
 
     Attributes:
         name: as the test ids show it.
+        plugins: besides pytest-asyncio and ours; the others that are installed are not loaded.
         args: for the command line.
         scope: of the loops of tests and fixtures.
         mode: of pytest-asyncio.
-        without: the plugins that are switched off.
         kinds: that the check looks for.
         needs: the module without which there is no such setup.
+        grace: seconds; short where the scenarios cannot say it, and their twins end all that they begin.
     """
 
     name: str
+    plugins: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     scope: str = "function"
     mode: str = "auto"
-    without: tuple[str, ...] = ("randomly", "looptime_plugin", "xdist", "rerunfailures", "timeout", "run-parallel")
-    kinds: frozenset[str] = TASKS_THREADS_STREAMS
+    kinds: tuple[str, ...] = DEFAULT_KINDS
     needs: str = ""
+    grace: float = 5
 
     def ini(self) -> str:
         """Return the configuration file."""
@@ -66,21 +60,16 @@ class Setup:
             f"asyncio_mode = {self.mode}",
             f"asyncio_default_test_loop_scope = {self.scope}",
             f"asyncio_default_fixture_loop_scope = {self.scope}",
-            "mockstream_grace = 2",
+            f"mockstream_grace = {self.grace}",
         ]
-        if optional := sorted(self.kinds - TASKS_THREADS_STREAMS):
+        if optional := [kind for kind in self.kinds if kind not in DEFAULT_KINDS]:
             lines.append(f"mockstream_leak_kinds = {' '.join(optional)}")
         return "\n".join(lines)
 
     def arguments(self) -> list[str]:
         """Return the command line, without files."""
-        switched_off = [arg for name in self.without for arg in ("-p", f"no:{name}")]
-        return [*switched_off, "-p", "no:cacheprovider", "-p", "scenarios.recorder", *self.args]
-
-
-def _with(*plugins: str) -> tuple[str, ...]:
-    """Return what plugins are off when some are wanted."""
-    return tuple(name for name in Setup("").without if name not in plugins)
+        loaded = ("no:cacheprovider", "asyncio", "mockstream", *self.plugins, "scenarios.recorder")
+        return [*(arg for name in loaded for arg in ("-p", name)), *self.args]
 
 
 AUTO = Setup("auto")
@@ -88,29 +77,36 @@ STRICT = Setup("strict", mode="strict")
 MODULE_LOOP = Setup("module-loop", scope="module")
 SESSION_LOOP = Setup("session-loop", scope="session")
 STRICT_SESSION_LOOP = Setup("strict-session-loop", scope="session", mode="strict")
-UVLOOP = Setup("uvloop", ("-p", "scenarios.loops_of_uvloop"), needs="uvloop")
-UVLOOP_SESSION_LOOP = Setup("uvloop-session-loop", UVLOOP.args, scope="session", needs="uvloop")
-EAGER = Setup("eager", ("-p", "scenarios.eager_loops"))
-EAGER_SESSION_LOOP = Setup("eager-session-loop", EAGER.args, scope="session")
-XDIST = Setup("xdist", ("-n", "2"), without=_with("xdist"))
-RANDOM = Setup("random", ("-p", "randomly"), without=_with("randomly"))
-RERUNS = Setup("reruns", without=_with("rerunfailures"))
-TIMEOUT = Setup("timeout", without=_with("timeout"))
-VIRTUAL = Setup("virtual-time", ("--looptime",), without=_with("looptime_plugin"))
-PARALLEL = Setup("parallel", ("--parallel-threads=2",), without=_with("run-parallel"), needs="pytest_run_parallel")
-EVERY = Setup("every-kind", kinds=EVERY_KIND)
-DOCTEST = Setup("doctest", ("--doctest-modules",))
-BARE = Setup("bare-items", ("-p", "scenarios.bare_items"))
-REFUSING = Setup("refusing-hook", ("-p", "scenarios.refusing_setup"))
-HOOKED = Setup("setup-hook", ("-p", "scenarios.busy_setup"))
-NESTED = Setup("nested", ("-p", "pytester"))
-FIRST_FAILURE = Setup("maxfail", ("--maxfail=1",))
-CRASH = Setup("crash", ("-n", "1"), without=_with("xdist"))
-DEBUG = Setup("pdb", ("--pdb", "--pdbcls=scenarios.silent_debugger:SilentDebugger"))
+UVLOOP = Setup("uvloop", ("scenarios.loops_of_uvloop",), needs="uvloop")
+UVLOOP_SESSION_LOOP = Setup("uvloop-session-loop", UVLOOP.plugins, scope="session", needs="uvloop")
+EAGER = Setup("eager", ("scenarios.eager_loops",))
+EAGER_SESSION_LOOP = Setup("eager-session-loop", EAGER.plugins, scope="session")
+XDIST = Setup("xdist", ("xdist",), ("-n", "2", "--dist=loadfile"))
+RANDOM = Setup("random", ("randomly",))
+TIMEOUT = Setup("timeout", ("timeout",), ("--timeout=600", "--timeout-method=thread"))
+RERUNS = Setup("reruns", ("rerunfailures",))
+ANYIO = Setup("anyio", ("anyio",), mode="strict")
+VIRTUAL = Setup("virtual-time", ("looptime_plugin",), ("--looptime",))
+PARALLEL = Setup("parallel", ("run-parallel",), ("--parallel-threads=2",), needs="pytest_run_parallel")
+EVERY_KIND = Setup("every-kind", kinds=KINDS)
+DOCTEST = Setup("doctest", args=("--doctest-modules",), grace=0.05)
+BARE = Setup("bare-items", ("scenarios.bare_items",), grace=0.05)
+REFUSING = Setup("refusing-hook", ("scenarios.refusing_setup",))
+HOOKED = Setup("setup-hook", ("scenarios.busy_setup",))
+NESTED = Setup("nested", ("pytester",))
+FIRST_FAILURE = Setup("maxfail", args=("--maxfail=1",))
+SHORT = Setup("short-grace", grace=0.05)
+SHORT_XDIST = Setup("short-grace-xdist", XDIST.plugins, XDIST.args, grace=0.05)
+CRASH = Setup("crash", ("xdist",), ("-n", "1"))
+DEBUG = Setup("pdb", args=("--pdb", "--pdbcls=scenarios.silent_debugger:SilentDebugger"), grace=0.05)
 
 EVERY_LOOP = [AUTO, STRICT, MODULE_LOOP, SESSION_LOOP, STRICT_SESSION_LOOP, UVLOOP, UVLOOP_SESSION_LOOP]
 if sys.version_info >= (3, 12):
     EVERY_LOOP += [EAGER, EAGER_SESSION_LOOP]
+
+#: What may be played in any setup, and in any order; and what may be in any setup.
+ANYWHERE = ("tasks", "streams", "sync_loops", "threads", "unittest", "subtests", "exemptions")
+IN_ORDER = (*ANYWHERE, "just_started", "scopes")
 
 
 @dataclass(frozen=True)
@@ -118,68 +114,55 @@ class Run:
     """One run of pytest.
 
     Attributes:
-        file: the scenarios' module.
-        setup: how they are run.
+        setup: how the scenarios are run.
+        files: their modules, without what all of them begin with.
         only: the tests that are run; empty for all.
         exit_code: that pytest ends with.
-        unmet: what keeps it from ending so, for now.
-        races: whether that does so now and then only.
     """
 
-    file: str
     setup: Setup
+    files: tuple[str, ...]
     only: tuple[str, ...] = ()
     exit_code: int = FAILED
-    unmet: str = ""
-    races: bool = False
-
-    @property
-    def path(self) -> str:
-        """The file, as node ids show it."""
-        return f"scenarios/{self.file}.py"
 
     @property
     def name(self) -> str:
         """As the test ids show it."""
-        return "-".join([self.file.removeprefix("scenario_"), self.setup.name, *self.only[:1]])
+        files = self.files if len(self.files) == 1 else ()
+        return "-".join([self.setup.name, *files, *self.only[:1]])
 
     def targets(self) -> list[str]:
         """Return what pytest is told to run."""
-        return [f"{self.path}::{name}" for name in self.only] or [self.path]
+        return [f"{_path(file)}{test}" for file in self.files for test in ([f"::{t}" for t in self.only] or [""])]
 
 
 RUNS = [
-    *(Run("scenario_tasks", setup) for setup in [*EVERY_LOOP, XDIST, RANDOM]),
-    *(Run("scenario_streams", setup) for setup in [AUTO, SESSION_LOOP, UVLOOP, XDIST]),
-    *(Run("scenario_scopes", setup) for setup in [AUTO, STRICT, UVLOOP]),
-    *(Run("scenario_threads", setup) for setup in [AUTO, XDIST]),
-    Run("scenario_just_started", AUTO),
-    *(Run("scenario_sync_loops", setup) for setup in [AUTO, EVERY]),
-    Run("scenario_optional", EVERY),
-    Run("scenario_optional", AUTO, exit_code=PASSED),
-    Run("scenario_unittest", AUTO),
-    Run("scenario_subtests", AUTO),
-    Run("scenario_anyio", STRICT),
-    Run("scenario_doctests", DOCTEST),
-    Run("scenario_bare_items", BARE),
-    Run("scenario_setup_hook", HOOKED),
-    Run("scenario_skips", REFUSING),
-    Run("scenario_nested", NESTED),
-    Run("scenario_reruns", RERUNS),
-    Run("scenario_timeout", TIMEOUT),
-    Run("scenario_virtual_time", VIRTUAL),
-    Run("scenario_parallel", PARALLEL),
-    Run("scenario_exemptions", AUTO),
-    Run("scenario_debugger", DEBUG),
-    Run("scenario_endings", AUTO, ("test_interrupt_after_a_task",), INTERRUPTED),
-    Run("scenario_endings", AUTO, ("test_interrupt_after_a_thread",), INTERRUPTED),
-    Run("scenario_endings", AUTO, ("test_exit_after_a_thread",), INTERRUPTED),
-    Run("scenario_endings", AUTO, ("test_failure_after_a_thread",)),
-    Run("scenario_endings", FIRST_FAILURE, ("test_stops_the_run", "test_is_never_run")),
-    Run("scenario_endings", CRASH, ("test_runs_beside_a_crash", "test_crashes_its_worker")),
+    *(Run(setup, IN_ORDER) for setup in [*EVERY_LOOP, TIMEOUT, RERUNS]),
+    *(Run(setup, ANYWHERE) for setup in [XDIST, RANDOM]),
+    Run(XDIST, ("scopes",)),
+    *(Run(setup, ("forgotten",)) for setup in [SHORT, SHORT_XDIST]),
+    Run(EVERY_KIND, ("optional", "sync_loops")),
+    Run(AUTO, ("optional",), exit_code=PASSED),
+    Run(ANYIO, ("anyio",)),
+    Run(DOCTEST, ("doctests",)),
+    Run(BARE, ("bare_items",)),
+    Run(HOOKED, ("setup_hook",)),
+    Run(REFUSING, ("skips",)),
+    Run(NESTED, ("nested",)),
+    Run(RERUNS, ("reruns",)),
+    Run(TIMEOUT, ("timeout",)),
+    Run(VIRTUAL, ("virtual_time",)),
+    Run(PARALLEL, ("parallel",)),
+    Run(DEBUG, ("debugger",)),
+    Run(AUTO, ("endings",), ("test_interrupt_after_a_task",), INTERRUPTED),
+    Run(AUTO, ("endings",), ("test_interrupt_after_a_thread",), INTERRUPTED),
+    Run(AUTO, ("endings",), ("test_exit_after_a_thread",), INTERRUPTED),
+    Run(AUTO, ("endings",), ("test_failure_after_a_thread",)),
+    Run(FIRST_FAILURE, ("endings",), ("test_stops_the_run", "test_is_never_run")),
+    Run(CRASH, ("endings",), ("test_runs_beside_a_crash", "test_crashes_its_worker")),
 ]
 if hasattr(os, "fork"):
-    RUNS.append(Run("scenario_fork", AUTO))
+    RUNS.append(Run(AUTO, ("fork",)))
 
 
 @dataclass
@@ -210,29 +193,8 @@ class Scenario:
     """One verdict on one test in one run."""
 
     run: Run
-    test: str
+    node: str
     verdict: Verdict
-
-    @property
-    def node(self) -> str:
-        """The node id inside the run."""
-        case = f"[{self.verdict.case}]" if self.verdict.case else ""
-        return f"{self.run.path}::{self.test}{case}"
-
-    @property
-    def kinds(self) -> list[str]:
-        """The kinds that are expected in this setup."""
-        return [kind for kind in self.verdict.kinds if kind in self.run.setup.kinds]
-
-    @property
-    def unmet(self) -> str:
-        """The fact that the check does not meet yet; empty if it does."""
-        return self.verdict.unmet.get(self.run.setup.name, self.verdict.unmet.get("*", ""))
-
-    @property
-    def races(self) -> bool:
-        """Whether that fact is met now and then."""
-        return self.verdict.races
 
     def blamed(self, result: Result) -> list[dict[str, Any]]:
         """Return the leaks that are this scenario's."""
@@ -242,7 +204,8 @@ class Scenario:
 
     def wanted(self) -> dict[str, object]:
         """Return what the verdict says, as ``seen`` does."""
-        verdict, kinds = self.verdict, self.kinds
+        verdict = self.verdict
+        kinds = [kind for kind in verdict.kinds if kind in self.run.setup.kinds]
         silenced = bool(verdict.kinds) and not kinds
         return {
             "leaks": [(kind, verdict.owner, verdict.reported) for kind in kinds],
@@ -265,9 +228,9 @@ class Scenario:
             "stale": self.node in result.stale,
         }
 
-    def shown(self, result: Result) -> str:
-        """Return what a reader wants to see of the inner run."""
-        return f"{self.node}\n{json.dumps(self.blamed(result), indent=1)}\n{result.texts.get(self.node, result.text)}"
+
+def _path(file: str) -> str:
+    return f"scenarios/scenario_{file}.py"
 
 
 def _is_wide(leak: dict[str, Any]) -> bool:
@@ -276,7 +239,7 @@ def _is_wide(leak: dict[str, Any]) -> bool:
 
 
 def _module(file: str) -> ModuleType:
-    return importlib.import_module(f"scenarios.{file}")
+    return importlib.import_module(f"scenarios.scenario_{file}")
 
 
 def _functions(module: ModuleType) -> Iterator[tuple[str, object]]:
@@ -288,70 +251,14 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, object]]:
 
 
 def _scenarios(run: Run) -> Iterator[Scenario]:
-    for name, function in _functions(_module(run.file)):
-        if not run.only or name in run.only:
-            test = f"scenarios.{run.file}.{name}" if run.setup is DOCTEST else name
-            yield from (Scenario(run, test, verdict) for verdict in declared(function))
-
-
-def _parameter(value: Run | Scenario, run: Run, name: str) -> Any:
-    """Return a parameter whose tests go to one worker of xdist, so that one of them plays the run for all."""
-    marks = [pytest.mark.xdist_group(run.name)]
-    if value.unmet:
-        marks.append(pytest.mark.xfail(strict=not value.races, reason=value.unmet))
-    return pytest.param(value, id=name, marks=marks)
-
-
-def _scenario_name(scenario: Scenario) -> str:
-    return "-".join(filter(None, [scenario.run.name, scenario.test.replace("::", "."), scenario.verdict.case]))
-
-
-Play = Callable[[Run], Result]
-
-
-@pytest.fixture(scope="session")
-def results() -> dict[str, Result]:
-    """What was played already, by the run's name."""
-    return {}
-
-
-@pytest.fixture
-def play(results: dict[str, Result], request: pytest.FixtureRequest) -> Play:
-    """Play a file in a setup, unless that was done already."""
-
-    def play(run: Run) -> Result:
-        if run.setup.needs and importlib.util.find_spec(run.setup.needs) is None:
-            pytest.skip(f"{run.setup.needs} is not installed")
-        if run.name not in results:
-            results[run.name] = _play(run, request.getfixturevalue("pytester"))
-        return results[run.name]
-
-    return play
-
-
-def _play(run: Run, pytester: pytest.Pytester) -> Result:
-    shutil.copytree(HERE, pytester.path / "scenarios", ignore=shutil.ignore_patterns("__pycache__"))
-    pytester.makefile(".ini", pytest=run.setup.ini())
-    report, outcomes = pytester.path / "report.json", pytester.path / "outcomes.json"
-    arguments = [*run.setup.arguments(), f"--mockstream-report={report}", f"--outcomes={outcomes}", *run.targets()]
-    try:
-        ran = pytester.runpytest_subprocess(*arguments, timeout=60)
-    except pytester.TimeoutExpired as error:
-        return Result(f"{error}\n{(pytester.path / 'stdout').read_text(encoding='utf-8')}", HUNG)
-    result = Result(f"{ran.stdout}\n{ran.stderr}", ran.ret)
-    if outcomes.exists():
-        vars(result).update(json.loads(outcomes.read_text(encoding="utf-8")))
-    if report.exists():
-        found = json.loads(report.read_text(encoding="utf-8"))
-        result.leaks, result.stale = found["leaks"], found["stale"]
-    return result
-
-
-@pytest.mark.parametrize("scenario", [_parameter(s, run, _scenario_name(s)) for run in RUNS for s in _scenarios(run)])
-def test_scenario_gets_its_verdict(scenario: Scenario, play: Play) -> None:
-    result = play(scenario.run)
-
-    assert scenario.seen(result) == scenario.wanted(), scenario.shown(result)
+    for file in run.files:
+        for name, function in _functions(_module(file)):
+            if run.only and name not in run.only:
+                continue
+            test = f"scenarios.scenario_{file}.{name}" if run.setup is DOCTEST else name
+            for verdict in declared(function):
+                case = f"[{verdict.case}]" if verdict.case else ""
+                yield Scenario(run, f"{_path(file)}::{test}{case}", verdict)
 
 
 def _made_at(leak: dict[str, Any], at: str | None) -> bool:
@@ -365,20 +272,49 @@ def _made_at(leak: dict[str, Any], at: str | None) -> bool:
     return at in path.read_text(encoding="utf-8").splitlines()[int(line) - 1]
 
 
-@pytest.mark.parametrize("run", [_parameter(run, run, run.name) for run in RUNS])
-def test_run_ends_as_it_should_and_blames_nobody_else(run: Run, play: Play) -> None:
-    result = play(run)
+def _play(run: Run, pytester: pytest.Pytester) -> Result:
+    shutil.copytree(HERE, pytester.path / "scenarios", ignore=shutil.ignore_patterns("__pycache__"))
+    pytester.makefile(".ini", pytest=run.setup.ini())
+    report, outcomes = pytester.path / "report.json", pytester.path / "outcomes.json"
+    arguments = [*run.setup.arguments(), f"--mockstream-report={report}", f"--outcomes={outcomes}", *run.targets()]
+    ran = pytester.runpytest_subprocess(*arguments, timeout=300)
+    result = Result(f"{ran.stdout}\n{ran.stderr}", int(ran.ret))
+    if outcomes.exists():
+        vars(result).update(json.loads(outcomes.read_text(encoding="utf-8")))
+    if report.exists():
+        found = json.loads(report.read_text(encoding="utf-8"))
+        result.leaks, result.stale = found["leaks"], found["stale"]
+    return result
+
+
+def _wrong(scenario: Scenario, result: Result) -> str:
+    """Return what is wrong about a scenario, in a reader's words; empty if nothing is."""
+    wanted, seen = scenario.wanted(), scenario.seen(result)
+    lines = [f"  {what}: {seen[what]!r}, not {wanted[what]!r}" for what in wanted if seen[what] != wanted[what]]
+    return "\n".join([scenario.node, *lines, result.texts.get(scenario.node, "")]) if lines else ""
+
+
+@pytest.mark.parametrize("run", [pytest.param(run, id=run.name) for run in RUNS])
+def test_scenarios_get_their_verdicts(run: Run, pytester: pytest.Pytester, lean_pytest: None) -> None:
+    if run.setup.needs and importlib.util.find_spec(run.setup.needs) is None:
+        pytest.skip(f"{run.setup.needs} is not installed")
+
+    result = _play(run, pytester)
+
     scenarios = list(_scenarios(run))
     nodes, owners = {s.node for s in scenarios}, {s.verdict.owner for s in scenarios}
-    strangers = [leak for leak in result.leaks if leak["test"] not in nodes and leak["owner"] not in owners]
-
+    wrong = "\n\n".join(filter(None, (_wrong(scenario, result) for scenario in scenarios)))
+    assert not wrong, wrong
+    assert [leak for leak in result.leaks if leak["test"] not in nodes and leak["owner"] not in owners] == []
     assert result.exit_code == run.exit_code, result.text
-    assert strangers == [], result.text
     assert "INTERNALERROR" not in result.text, result.text
 
 
+# The table itself.
+
+
 def _verdicts() -> list[Verdict]:
-    files = {run.file for run in RUNS}
+    files = dict.fromkeys(itertools.chain.from_iterable(run.files for run in RUNS))
     return [verdict for file in files for _, function in _functions(_module(file)) for verdict in declared(function)]
 
 

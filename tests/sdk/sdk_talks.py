@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 
+#: What litellm makes pydantic warn of.
+LITELLM_WARNS = [
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Items? '.*' on TypedDict class:UserWarning"),
+]
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
 
 
@@ -48,10 +53,10 @@ def is_installed(*modules: str) -> bool:
         return False
 
 
-async def openai_chat() -> Said:
+async def openai_chat(max_retries: int = 0) -> Said:
     import openai
 
-    async with openai.AsyncOpenAI(timeout=5, max_retries=0) as client:
+    async with openai.AsyncOpenAI(timeout=5, max_retries=max_retries) as client:
         text, finish = "", None
         async with await client.chat.completions.create(model="gpt-5", messages=MESSAGES, stream=True) as stream:
             async for chunk in stream:
@@ -87,10 +92,10 @@ async def openai_responses_helper() -> Said:
     return Said(final.output_text, final.status)
 
 
-async def anthropic_messages() -> Said:
+async def anthropic_messages(max_retries: int = 0) -> Said:
     import anthropic
 
-    async with anthropic.AsyncAnthropic(timeout=5, max_retries=0) as client:
+    async with anthropic.AsyncAnthropic(timeout=5, max_retries=max_retries) as client:
         text, finish = "", None
         async with await client.messages.create(model="claude", messages=MESSAGES, max_tokens=9, stream=True) as stream:
             async for event in stream:
@@ -203,6 +208,10 @@ def _talks() -> list[Talk]:
 
 
 TALKS = _talks()
+#: Those that try again by themselves, with the number of times that they do as its argument.
+RETRYING = {
+    name: ask for name, ask in (("openai", openai_chat), ("anthropic", anthropic_messages)) if is_installed(name)
+}
 each_talk = pytest.mark.parametrize("talk", TALKS, ids=str)
 
 

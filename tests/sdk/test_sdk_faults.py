@@ -6,11 +6,12 @@ library that carries the SDK.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 import virtual
-from sdk_talks import TALKS, Talk, outcome
+from sdk_talks import LITELLM_WARNS, RETRYING, TALKS, Talk, outcome
 
 from pytest_mockstream import (
     Disconnect,
@@ -24,7 +25,10 @@ from pytest_mockstream import (
 )
 
 # google-genai makes a class of its own from aiohttp's session.
-pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),
+    *LITELLM_WARNS,
+]
 
 #: openai before 3, which lets the errors of its HTTP library through once a stream has begun
 OPENAI_2 = ("openai 2",)
@@ -34,6 +38,7 @@ GOOGLE = ("google-genai", "google-genai sync")
 LITELLM = ("litellm openai", "litellm anthropic")
 
 _UNKNOWN = "google.UnknownApiResponseError <- json.JSONDecodeError"
+_LITELLM_BROKEN = "litellm.MidStreamFallbackError <- "
 
 #: fault -> (steps, settings of the script, SDKs -> outcome; the SDKs named first count)
 TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], str]]] = {
@@ -50,22 +55,38 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
     "empty data": (
         ("one ", Malformed(""), "two"),
         {},
-        {ANTHROPIC: "'one two' {stop}", GOOGLE: _UNKNOWN, (): "json.JSONDecodeError"},
+        {
+            ("litellm openai",): _LITELLM_BROKEN + "json.JSONDecodeError",
+            ("litellm anthropic",): "'one two' {stop}",
+            ANTHROPIC: "'one two' {stop}",
+            GOOGLE: _UNKNOWN,
+            (): "json.JSONDecodeError",
+        },
     ),
     "malformed JSON": (
         ("one ", Malformed()),
         {},
-        {GOOGLE: _UNKNOWN, (): "json.JSONDecodeError"},
+        {
+            ("litellm openai",): _LITELLM_BROKEN + "json.JSONDecodeError",
+            ("litellm anthropic",): _LITELLM_BROKEN + "builtins.StopAsyncIteration",
+            GOOGLE: _UNKNOWN,
+            (): "json.JSONDecodeError",
+        },
     ),
     "clean end in mid-stream": (
         ("one ", Truncate()),
         {},
-        {("openai responses helper",): "builtins.RuntimeError", (): "'one ' None"},
+        {
+            LITELLM: _LITELLM_BROKEN + "builtins.StopAsyncIteration",
+            ("openai responses helper",): "builtins.RuntimeError",
+            (): "'one ' None",
+        },
     ),
     "clean end inside a frame": (
         ("one ", Truncate(inside_frame=True)),
         {},
         {
+            LITELLM: _LITELLM_BROKEN + "builtins.StopAsyncIteration",
             ("openai responses helper",): "builtins.RuntimeError",
             GOOGLE: _UNKNOWN,
             ("ollama",): "json.JSONDecodeError",
@@ -76,8 +97,32 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         (Truncate(),),
         {},
         {
+            LITELLM: "'' {stop}",
             ("openai responses helper",): "builtins.RuntimeError",
             ("anthropic helper",): "builtins.AssertionError",
+            (): "'' None",
+        },
+    ),
+    "page of HTML with status 200": (
+        (Malformed("<html>busy</html>", framed=False), Truncate()),
+        {},
+        {
+            ("openai responses helper",): "builtins.RuntimeError",
+            ("anthropic helper",): "builtins.AssertionError",
+            GOOGLE: _UNKNOWN,
+            ("ollama",): "json.JSONDecodeError",
+            LITELLM: "'' {stop}",
+            (): "'' None",
+        },
+    ),
+    "error of JSON with status 200": (
+        (Malformed('{"error": {"message": "busy"}}', framed=False), Truncate()),
+        {},
+        {
+            ("openai responses helper",): "builtins.RuntimeError",
+            ("anthropic helper",): "builtins.AssertionError",
+            (*GOOGLE, "ollama"): "builtins.TypeError",
+            LITELLM: "'' {stop}",
             (): "'' None",
         },
     ),
@@ -85,6 +130,7 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         ("one ", Disconnect(how="cut")),
         {},
         {
+            LITELLM: _LITELLM_BROKEN + "httpx.ReadError",
             OPENAI_2: "{http}.RemoteProtocolError <- {core}.RemoteProtocolError",
             OPENAI: "openai.APIConnectionError <- {http}.RemoteProtocolError",
             ("google-genai",): "aiohttp.ClientPayloadError",
@@ -95,6 +141,7 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         ("one ", Disconnect()),
         {},
         {
+            LITELLM: _LITELLM_BROKEN + "httpx.ReadError",
             OPENAI_2: "{http}.ReadError <- {core}.ReadError",
             OPENAI: "openai.APIConnectionError <- {http}.ReadError",
             ("google-genai",): "aiohttp.ClientPayloadError",
@@ -105,6 +152,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         (Disconnect(how="cut"),),
         {},
         {
+            ("litellm openai",): "litellm.InternalServerError <- litellm.OpenAIError",
+            ("litellm anthropic",): "litellm.InternalServerError <- litellm.AnthropicError",
             OPENAI: "openai.APIConnectionError <- {http}.RemoteProtocolError",
             ANTHROPIC: "anthropic.APIConnectionError <- {http}.RemoteProtocolError",
             ("google-genai",): "aiohttp.ServerDisconnectedError <- aiohttp.ServerDisconnectedError",
@@ -115,6 +164,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         (Disconnect(),),
         {},
         {
+            ("litellm openai",): "litellm.InternalServerError <- litellm.OpenAIError",
+            ("litellm anthropic",): "litellm.InternalServerError <- litellm.AnthropicError",
             OPENAI: "openai.APIConnectionError <- {http}.ReadError",
             ANTHROPIC: "anthropic.APIConnectionError <- {http}.ReadError",
             ("google-genai",): "aiohttp.ClientOSError <- aiohttp.ClientOSError",
@@ -125,6 +176,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         ("one ", ErrorEvent("boom")),
         {},
         {
+            ("litellm openai",): _LITELLM_BROKEN + "openai.APIError",
+            ("litellm anthropic",): _LITELLM_BROKEN + "litellm.AnthropicError",
             ("openai chat",): "openai.APIError",
             ("openai responses",): "'one ' error event",
             ("openai responses helper",): "builtins.RuntimeError",
@@ -137,6 +190,7 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         ("one ", Stall()),
         {},
         {
+            LITELLM: _LITELLM_BROKEN + "httpx.ReadTimeout",
             OPENAI_2: "{http}.ReadTimeout <- {core}.ReadTimeout",
             OPENAI: "openai.APITimeoutError <- {http}.ReadTimeout",
             ("google-genai",): "builtins.TimeoutError <- asyncio.CancelledError",
@@ -147,6 +201,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         (HTTPError(429),),
         {},
         {
+            ("litellm openai",): "litellm.RateLimitError <- litellm.OpenAIError",
+            ("litellm anthropic",): "litellm.RateLimitError <- litellm.AnthropicError",
             OPENAI: "openai.RateLimitError",
             ANTHROPIC: "anthropic.RateLimitError",
             GOOGLE: "google.ClientError",
@@ -157,6 +213,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         (HTTPError(500),),
         {},
         {
+            ("litellm openai",): "litellm.InternalServerError <- litellm.OpenAIError",
+            ("litellm anthropic",): "litellm.InternalServerError <- litellm.AnthropicError",
             OPENAI: "openai.InternalServerError",
             ANTHROPIC: "anthropic.InternalServerError",
             GOOGLE: "google.ServerError",
@@ -167,6 +225,8 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         (HTTPError(529),),
         {},
         {
+            ("litellm openai",): "litellm.APIError <- litellm.OpenAIError",
+            ("litellm anthropic",): "litellm.InternalServerError <- litellm.AnthropicError",
             OPENAI: "openai.InternalServerError",
             ANTHROPIC: "anthropic.OverloadedError",
             GOOGLE: "google.ServerError",
@@ -191,7 +251,7 @@ def _cells() -> list[Any]:
         pytest.param(fault, talk, id=f"{fault}-{talk}")
         for fault in TABLE
         for talk in TALKS
-        if (fault, talk.name) not in _WAITS and talk.name not in LITELLM
+        if (fault, talk.name) not in _WAITS
     ]
 
 
@@ -224,6 +284,8 @@ _STATES = {
     "429": "broken",
 }
 _OTHER_STATES = {
+    ("malformed JSON", "litellm openai"): "exhausted",  # so does it here
+    ("malformed JSON", "litellm anthropic"): "exhausted",
     ("malformed JSON", "google-genai"): "exhausted",  # aiohttp reads on to the end, which is near
     ("silence", "google-genai"): "closed",  # its timeout is for the whole request: it cancels itself
 }
@@ -238,3 +300,37 @@ def test_ledger_knows_how_each_stream_ended(fault: str, talk: Talk, mock_stream_
 
     expected = _OTHER_STATES.get((fault, talk.name), _STATES[fault])
     assert {request.state for request in mock_stream_sdk.requests} == {expected}
+
+
+@pytest.mark.parametrize("sdk", RETRYING)
+@pytest.mark.parametrize(
+    ("fault", "requests"),
+    [
+        ("429", 3),
+        ("500", 3),
+        ("529", 3),
+        ("reset before the status", 3),
+        ("cut before the status", 3),
+        ("reset", 1),
+        ("cut", 1),
+        ("silence", 1),
+        ("error event", 1),
+        ("malformed JSON", 1),
+        ("clean end in mid-stream", 1),
+        ("error of JSON with status 200", 1),
+    ],
+)
+def test_only_what_breaks_before_the_first_byte_is_tried_again(
+    fault: str, requests: int, sdk: str, mock_stream_sdk: MockStreamSDK
+) -> None:
+    steps, settings, _ = TABLE[fault]
+    mock_stream_sdk.respond(*steps, times=None, **settings)
+
+    async def ask() -> None:
+        with contextlib.suppress(Exception):
+            await RETRYING[sdk](max_retries=2)
+
+    virtual.run(ask())
+
+    assert len(mock_stream_sdk.requests) == requests
+    assert {request.state for request in mock_stream_sdk.requests} <= {"broken", "closed"}

@@ -16,7 +16,8 @@ def modes(pytester: pytest.Pytester) -> None:
 
 def run(pytester: pytest.Pytester, code: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(ASK + code)
-    return pytester.runpytest_inprocess("-p", "no:looptime_plugin", "-p", "no:randomly", *args)
+    without = [part for name in ("looptime_plugin", "randomly", "rerunfailures") for part in ("-p", f"no:{name}")]
+    return pytester.runpytest_inprocess(*without, *args)
 
 
 def alone(pytester: pytest.Pytester) -> pytest.RunResult:
@@ -106,6 +107,81 @@ def test_it(mock_stream_sdk):
     result.stdout.fnmatch_lines(
         ["*socket tried to reach api.anthropic.com (anthropic) round mock_stream_sdk, at *:9; it was refused*"]
     )
+
+
+_STREAMS = """
+def stream(url="https://api.openai.com/v1/chat/completions"):
+    chat = {"model": "gpt-5", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    client = httpx.Client()
+    return client.send(client.build_request("POST", url, json=chat), stream=True)
+"""
+
+
+def test_open_stream_fails_its_test_with_line_chunks_and_remedy(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("openai")
+    pytester.makepyfile(
+        """
+import openai, pytest
+KEPT = []
+async def first_word():
+    stream = await openai.AsyncOpenAI().chat.completions.create(
+        model="gpt-5", messages=[{"role": "user", "content": "hi"}], stream=True)
+    KEPT.append(stream)
+    async for chunk in stream:
+        return chunk.choices[0].delta.content
+async def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("one two three")
+    await first_word()
+async def test_next_one_is_not_blamed(mock_stream_sdk):
+    pass
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-p", "no:randomly")
+
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "LeakError: test_it left 1 thing running*",
+            "  stream 'openai /v1/chat/completions (request 1)'",
+            "    opened at *test_open_stream*.py:4 in first_word",
+            "    Its consumer read * of 4 chunks and never closed it. With openai, write `with client.chat.*",
+        ]
+    )
+
+
+def test_stream_that_its_loop_closes_when_it_is_forgotten_is_clean(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("ollama")
+    pytester.makepyfile(
+        """
+import ollama
+async def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("one two three")
+    messages = [{"role": "user", "content": "hi"}]
+    async for part in await ollama.AsyncClient().chat("llama", messages, stream=True):
+        break
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-p", "no:randomly")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_closed_stream_is_clean_though_its_client_is_not_closed(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        _STREAMS
+        + """
+CLIENTS = []
+def test_it(mock_stream_sdk):
+    mock_stream_sdk.respond("one two three")
+    reply = stream()
+    CLIENTS.append(reply)
+    next(reply.iter_raw())
+    reply.close()
+""",
+    )
+
+    result.assert_outcomes(passed=1)
 
 
 def test_marker_paces_the_answers(pytester: pytest.Pytester) -> None:

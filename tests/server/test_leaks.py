@@ -40,7 +40,7 @@ def test_1(mock_stream_server):
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "LeakError: test_1 left 1 thing running *",
+            "LeakError: test_1 left 1 thing running*",
             "  stream 'openai /v1/chat/completions (request 1)'",
             "    opened at test_it.py:* in left_open",
             "    Its consumer read 1 of 3 chunks and never closed it.*",

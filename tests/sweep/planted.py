@@ -20,7 +20,7 @@ def line(function: Callable[..., object], mark: str) -> int:
 
 
 async def pump() -> None:
-    await asyncio.Event().wait()
+    await asyncio.Event().wait()  # pump
 
 
 async def step() -> None:
@@ -134,8 +134,9 @@ async def retries_failure() -> str:
 
 
 class Waits:
-    def __init__(self, client: MockStreamClient) -> None:
+    def __init__(self, client: MockStreamClient, *, limit: float = 1.0) -> None:
         self.client = client
+        self.limit = limit
 
     async def chunks(self) -> AsyncIterator[str]:
         async with self.client.complete_stream("hi") as stream:
@@ -147,7 +148,7 @@ class Waits:
         chunks = self.chunks()
         while True:
             try:
-                text += await asyncio.wait_for(chunks.__anext__(), 0.1)
+                text += await asyncio.wait_for(chunks.__anext__(), self.limit)
             except TimeoutError:
                 continue
             except StopAsyncIteration:
@@ -159,7 +160,7 @@ class Waits:
             whole = False
             while True:
                 try:
-                    chunk = await asyncio.wait_for(stream.__anext__(), 0.1)
+                    chunk = await asyncio.wait_for(stream.__anext__(), self.limit)
                 except StopAsyncIteration:
                     break
                 text, whole = text + chunk.delta, chunk.done

@@ -4,20 +4,22 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import planted
 import pytest
-from planted import line
 
 from pytest_mockstream import (
     MockStreamClient,
     ScriptError,
     SweepError,
     SweepResult,
+    SweepWarning,
+    UnexpectedRequestError,
     sweep_cancellation,
 )
+from sweep import planted
+from sweep.planted import line
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest_mockstream.UnclosedStreamWarning")
 
@@ -51,8 +53,63 @@ async def test_planted_bug_is_found_and_its_line_named(buggy: planted.Making, pr
     result = await failed(buggy)
 
     assert line(buggy, "here") in bad_lines(result)
-    assert any(problem in told for visit in result.bad for told in visit.problems)
+    assert any(problem in str(told) for visit in result.bad for told in visit.problems)
     assert f"planted.py:{line(buggy, 'here')}" in result.report()
+
+
+async def test_code_that_goes_on_is_not_cancelled_once_more() -> None:
+    result = await failed(planted.retries_cancellation)
+
+    assert [visit.again for visit in result.visits] == [None]
+
+
+class Generator:
+    async def chunks(self) -> AsyncIterator[int]:
+        await asyncio.sleep(0)  # inside
+        yield 1
+        try:
+            yield 2
+        finally:
+            await asyncio.sleep(0)  # closing
+
+    async def read(self) -> None:
+        chunks: Any = self.chunks()
+        async for _ in chunks:
+            break
+        await chunks.aclose()
+
+    async def read_with_default(self) -> None:
+        async with contextlib.aclosing(self.chunks()) as chunks:  # type: ignore[type-var] # it is a generator
+            await anext(chunks, None)
+
+    async def left_in_the_middle(self) -> None:
+        async with contextlib.aclosing(self.chunks()) as chunks:  # type: ignore[type-var] # it is a generator
+            await anext(chunks)
+            await anext(chunks)
+
+    def __await__(self) -> Any:
+        return planted.step().__await__()
+
+    async def awaits_an_object(self) -> None:
+        await self
+
+
+@pytest.mark.parametrize(
+    ("name", "marks"),
+    [("read", ["inside"]), ("read_with_default", ["inside"]), ("left_in_the_middle", ["inside", "closing"])],
+)
+async def test_line_in_an_async_generator_is_named(name: str, marks: list[str]) -> None:
+    result = await sweep_cancellation(getattr(Generator(), name))
+
+    assert [visit.place.lineno for visit in result.visits if visit.place] == [
+        line(Generator.chunks, mark) for mark in marks
+    ]
+
+
+async def test_line_behind_an_object_that_is_awaited_is_named() -> None:
+    result = await sweep_cancellation(Generator().awaits_an_object)
+
+    assert [visit.place.function for visit in result.visits if visit.place] == ["step"]
 
 
 async def test_way_in_that_leaks_halfway_is_found_and_its_line_named() -> None:
@@ -272,7 +329,7 @@ async def test_exception_instead_of_the_cancellation_is_a_failure() -> None:
 
     result = await failed(turns)
 
-    assert result.bad[0].problems == ("the cancellation came out as ValueError: no",)
+    assert [*map(str, result.bad[0].problems)] == ["the cancellation came out as ValueError: no"]
 
 
 async def test_run_that_goes_on_for_ever_is_ended_and_named() -> None:
@@ -285,7 +342,7 @@ async def test_run_that_goes_on_for_ever_is_ended_and_named() -> None:
     result = await failed(hangs, again=False)
 
     assert "it did not end within" in result.report()
-    assert "pump: await asyncio.Event().wait()" in result.report()
+    assert "pump: await asyncio.Event().wait()  # pump" in result.report()
 
 
 async def test_check_is_asked_after_each_cancelled_run() -> None:
@@ -300,7 +357,7 @@ async def test_check_is_asked_after_each_cancelled_run() -> None:
 async def test_check_that_returns_false_is_a_failure(holds: Callable[[], object]) -> None:
     result = await failed(planted.lets_through, check=holds)
 
-    assert result.bad[0].problems == ("check() returned False",)
+    assert [*map(str, result.bad[0].problems)] == ["check() returned False"]
 
 
 async def test_check_that_raises_is_a_failure() -> None:
@@ -309,7 +366,7 @@ async def test_check_that_raises_is_a_failure() -> None:
 
     result = await failed(planted.lets_through, check=broken)
 
-    assert result.bad[0].problems == ("check() failed: AssertionError: half written",)
+    assert [*map(str, result.bad[0].problems)] == ["check() failed: AssertionError: half written"]
 
 
 async def test_first_run_that_raises_is_the_callers_to_see() -> None:
@@ -326,7 +383,7 @@ async def test_first_run_that_leaks_is_reported() -> None:
 
     result = await failed(leaks)
 
-    assert result.bad[0].what == "run without any cancellation"
+    assert result.bad[0].what == "left alone, without any cancellation:"
 
 
 async def test_coroutine_that_never_waits_has_no_points() -> None:
@@ -336,6 +393,7 @@ async def test_coroutine_that_never_waits_has_no_points() -> None:
     result = await sweep_cancellation(quick)
 
     assert result.points == 0
+    assert str(result).endswith("\n  It never waits: there is no place where it could be cancelled.")
 
 
 # Points, budget, progress.
@@ -369,10 +427,46 @@ async def test_points_that_a_run_does_not_come_by_are_told() -> None:
             cached.append(1)
             await asyncio.sleep(0)
 
-    result = await sweep_cancellation(caches)
+    with pytest.warns(SweepWarning) as warned:
+        result = await sweep_cancellation(caches)
 
-    assert result.not_reached == (2,)
-    assert "were not come by" in str(result)
+    assert (result.not_reached, result.later_points, result.steady) == ((2,), (1, 1), False)
+    said = (
+        "The code under test does not take the same way each time: its first run had 2 points, later ones had 1; points"
+        " that were not come by, each tried 3 times: 2. Build inside make_coroutine what it builds or caches the first"
+        " time, and seed what is random; real sockets, threads and clocks wake it as they like."
+    )
+    assert str(warned[0].message) == f"{result.title}: {said}"
+    assert warned[0].filename == __file__
+    assert str(result).endswith(f"\n  {said}")
+
+
+async def test_run_with_more_points_than_the_first_is_told() -> None:
+    runs: list[int] = []
+
+    async def grows() -> None:
+        runs.append(1)
+        for _ in runs:
+            await asyncio.sleep(0)
+
+    with pytest.warns(SweepWarning, match="its first run had 1 points, later ones had 3."):
+        await sweep_cancellation(grows)
+
+
+async def test_point_that_is_missed_once_is_tried_again() -> None:
+    runs: list[int] = []
+
+    async def differs() -> None:
+        runs.append(1)
+        for _ in range(2 if len(runs) in {1, 4} else 1):
+            await asyncio.sleep(0)
+
+    with pytest.warns(SweepWarning, match=r"later ones had 1\."):
+        result = await sweep_cancellation(differs)
+
+    assert len(runs) == 5
+    assert result.not_reached == ()
+    assert [visit.point for visit in result.visits] == [1, 2]
 
 
 async def test_progress_is_told() -> None:
@@ -384,7 +478,7 @@ async def test_progress_is_told() -> None:
 
 
 async def test_long_sweep_tells_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_mockstream._sweep._plan._EVERY", 0.0)
+    monkeypatch.setattr("pytest_mockstream._sweep._terms._EVERY", 0.0)
 
     with caplog.at_level(logging.INFO, "pytest_mockstream.sweep"):
         await sweep_cancellation(many, max_points=2)
@@ -400,6 +494,12 @@ async def test_long_sweep_tells_the_log(caplog: pytest.LogCaptureFixture, monkey
         ({"max_points": 0}, "max_points=0: give a whole number >= 1"),
         ({"grace": -1}, "grace=-1 is not a duration"),
         ({"patience": "soon"}, "patience='soon' is not a duration"),
+        ({"check": 3}, "check=3: give a callable"),
+        ({"progress": "yes"}, "progress='yes': give a callable"),
+        ({"ignore": "heartbeat"}, "ignore='heartbeat': give a list of names or regular expressions"),
+        ({"allow_completion": 1}, "allow_completion=1: give True or False"),
+        ({"again": None}, "again=None: give True or False"),
+        ({"late": "yes"}, "late='yes': give True or False"),
     ],
 )
 async def test_argument_that_is_not_legal_is_named(options: dict[str, Any], message: str) -> None:
@@ -409,9 +509,39 @@ async def test_argument_that_is_not_legal_is_named(options: dict[str, Any], mess
     assert message in str(caught.value)
 
 
+async def test_keyword_that_is_not_known_is_named() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'points'"):
+        await sweep_cancellation(many, points=3)  # type: ignore[call-arg] # the mistake
+
+
+async def refused(make: Any) -> str:
+    with pytest.raises(TypeError) as caught:
+        await sweep_cancellation(make)
+    return str(caught.value)
+
+
+async def test_coroutine_instead_of_a_function_is_named() -> None:
+    assert await refused(many()) == (
+        "make_coroutine is a coroutine of many, which can run only once: give what makes it, lambda: many(...)"
+    )
+
+
+async def test_what_cannot_be_called_is_named() -> None:
+    assert await refused(3) == "make_coroutine=3 cannot be called: give a function without arguments"
+
+
 async def test_what_cannot_be_awaited_is_named() -> None:
-    with pytest.raises(TypeError, match="which cannot be awaited"):
-        await sweep_cancellation(lambda: 3)  # type: ignore[arg-type,return-value] # the mistake
+    assert await refused(lambda: 3) == (
+        "make_coroutine() returned 3, which cannot be awaited: give a function that calls the async one"
+    )
+
+
+async def test_coroutine_that_is_returned_twice_is_named() -> None:
+    one = many()
+
+    assert await refused(lambda: one) == (
+        "make_coroutine() returned a coroutine of many that has run already: make one in each call"
+    )
 
 
 # Scripts.
@@ -444,21 +574,37 @@ async def test_asking_once_more_after_the_cancellation_is_a_failure(mock_stream_
 
     result = await failed(asks_again)
 
-    assert "it asked once more than in its first run" in result.report()
+    assert "it asked for more than in its first run: no script left for complete" in result.report()
 
 
-# The report.
+async def test_what_another_client_was_asked_before_is_not_put_down_to_the_sweep(
+    mock_stream_client: MockStreamClient,
+) -> None:
+    other = MockStreamClient()
+    other.when(contains="weather").respond("sunny")
+    with pytest.raises(UnexpectedRequestError):
+        other.complete("hi")
+
+    assert (await sweep_cancellation(lambda: planted.closes(mock_stream_client))).ok
 
 
-async def test_table_shows_equal_neighbours_in_one_row() -> None:
-    result = await sweep_cancellation(many)
+async def test_every_run_lets_doors_in_other_threads_hear_of_its_requests() -> None:
+    client = MockStreamClient()
+    heard: list[int] = []
+    client._playbook.catch_up = lambda: heard.append(len(client.requests))
 
-    assert str(result).splitlines()[0] == "sweep_cancellation of many: 100 of 100 points visited in 100 runs, all clean"
-    assert str(result).splitlines()[1].startswith("  1-100  ok   cancelled at ")
-    assert len(str(result).splitlines()) == 2
+    result = await sweep_cancellation(lambda: planted.closes(client), again=False)
+
+    assert heard == [1] * (result.points + 2)
 
 
-async def test_error_says_how_to_run_one_point_alone() -> None:
-    result = await failed(planted.swallows)
+# One seed, one schedule.
 
-    assert result.report().splitlines()[-1] == "  To run one alone: point=1."
+
+async def test_sweep_gives_the_same_result_again() -> None:
+    client = MockStreamClient(jitter=0.001, delay=0.001, producer="background", buffer_size=1)
+    client.respond("a b c", times=None)
+
+    results = [await sweep_cancellation(lambda: planted.closes(client)) for _ in range(2)]
+
+    assert results[0].visits == results[1].visits

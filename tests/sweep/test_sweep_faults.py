@@ -3,9 +3,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import planted
 import pytest
-from planted import line
 
 from pytest_mockstream import (
     Disconnect,
@@ -17,17 +15,20 @@ from pytest_mockstream import (
     Stall,
     SweepError,
     SweepResult,
+    SweepWarning,
     ToolCall,
     Truncate,
     UnexpectedRequestError,
     Wait,
     sweep_faults,
 )
+from sweep import planted
+from sweep.planted import line
 
 
 async def failed(make: planted.Making, client: MockStreamClient, **options: Any) -> SweepResult:
     with pytest.raises(SweepError) as caught:
-        await sweep_faults(make, client, **{"grace": 0.01, "patience": 0.3, **options})
+        await sweep_faults(make, client, **{"grace": 0.01, **options})
     result = caught.value.result
     assert isinstance(result, SweepResult)
     return result
@@ -46,7 +47,7 @@ def bad_lines(result: SweepResult) -> set[int]:
 async def test_success_on_a_truncated_stream_is_found_before_every_chunk(client: MockStreamClient) -> None:
     result = await failed(lambda: planted.closes(client), client, faults=[Truncate])
 
-    assert [(visit.chunk, *visit.problems) for visit in result.bad] == [
+    assert [(visit.chunk, *map(str, visit.problems)) for visit in result.bad] == [
         (number, f"it reported success on a broken stream: it returned {text!r}")
         for number, text in enumerate(["", "one ", "one two ", "one two three"], 1)
     ]
@@ -64,14 +65,14 @@ async def test_timeout_around_a_generators_read_is_found_and_its_line_named(clie
 
     assert len(result.bad) == 4
     assert bad_lines(result) == {line(planted.Waits.chunks, "here")}
-    assert "it reported success on a broken stream: it returned 'one '" in result.report()
+    assert "it reported success on a broken stream: it returned '', 'one ', ..., 'one two three'" in result.report()
 
 
 async def test_silence_without_a_timeout_is_bounded_and_explained(client: MockStreamClient) -> None:
     result = await failed(lambda: planted.closes(client), client, faults=[Stall])
 
     assert len(result.bad) == 4
-    assert "Nothing of its own ends it when a stream falls silent." in result.report()
+    assert "Nothing of its own ends it when a stream falls silent" in result.report()
 
 
 async def test_exception_that_the_caller_did_not_list_is_a_failure(client: MockStreamClient) -> None:
@@ -172,6 +173,30 @@ async def test_chunks_that_nobody_reads_are_not_broken(client: MockStreamClient)
     assert result.points == 2
 
 
+async def test_place_that_is_missed_once_is_tried_again(client: MockStreamClient) -> None:
+    runs = []
+
+    async def asks_not_always() -> None:
+        runs.append(1)
+        if len(runs) != 2:
+            await planted.Waits(client).on_stream()
+
+    result = await sweep_faults(asks_not_always, client, faults=[Truncate])
+
+    assert (result.steady, len(result.visits)) == (True, 4)
+
+
+async def test_place_that_no_run_comes_by_is_told(client: MockStreamClient) -> None:
+    answers: list[str] = []
+
+    async def asks_once() -> None:
+        if not answers:
+            answers.append(await planted.closes(client))
+
+    with pytest.warns(SweepWarning, match=r"points that were not come by, each tried 3 times: 1, 2, 3, 4\."):
+        await sweep_faults(asks_once, client, faults=[Truncate])
+
+
 async def test_tool_call_is_broken_within_its_arguments(mock_stream_client: MockStreamClient) -> None:
     mock_stream_client.respond(ToolCall("look", {"city": "Paris"}), chunking=4)
 
@@ -222,7 +247,7 @@ async def test_leak_in_the_first_run_is_reported(client: MockStreamClient) -> No
 
     result = await failed(leaves, client)
 
-    assert result.bad[0].what == "run with whole streams"
+    assert result.bad[0].what == "left alone, with whole streams:"
 
 
 async def test_request_that_no_script_is_left_for_is_a_failure(client: MockStreamClient) -> None:
@@ -235,7 +260,7 @@ async def test_request_that_no_script_is_left_for_is_a_failure(client: MockStrea
 
     result = await failed(asks_elsewhere, client, faults=[Truncate], raises=UnexpectedRequestError)
 
-    assert "it asked once more than in its first run" in result.report()
+    assert "it asked for more than in its first run" in result.report()
 
 
 async def test_record_is_that_of_the_first_run(client: MockStreamClient) -> None:
@@ -277,11 +302,15 @@ async def test_stall_that_ends_is_no_end(mock_stream_client: MockStreamClient) -
     assert result.points == 3
 
 
-async def test_nothing_to_break_is_said(client: MockStreamClient) -> None:
-    result = await sweep_faults(planted.step, client)
+@pytest.mark.mockstream(unused="allow")
+async def test_client_that_the_code_does_not_read_from_is_named(client: MockStreamClient) -> None:
+    with pytest.raises(ScriptError) as caught:
+        await sweep_faults(planted.step, client)
 
-    client.complete("hi")
-    assert "There is nothing to break" in str(result)
+    assert str(caught.value) == (
+        "sweep_faults of step: there is nothing to break, for its first run read no stream of <MockStreamClient mock, 0"
+        " requests>. Give the client, or the fixture, that the code under test asks, and read what it answers"
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,6 +319,8 @@ async def test_nothing_to_break_is_said(client: MockStreamClient) -> None:
         ([Wait(1)], "is not a fault; give some of Truncate, Disconnect, Stall"),
         ([HTTPError], "it needs a status, such as HTTPError(503)"),
         (["close"], "is not a fault"),
+        ([], "faults=[]: give at least one fault"),
+        (Truncate, "give a list of faults"),
     ],
 )
 async def test_what_is_no_fault_is_named(faults: Any, message: str) -> None:
@@ -297,6 +328,32 @@ async def test_what_is_no_fault_is_named(faults: Any, message: str) -> None:
         await sweep_faults(planted.step, MockStreamClient(), faults=faults)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.mockstream(unused="allow")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"raises": ()}, "raises=(): give an exception class, or a tuple of them"),
+        ({"raises": "all"}, "raises='all': give an exception class, or a tuple of them"),
+        ({"point": 21}, "point=21: the code under test has 20 points; give 1 to 20"),
+        ({"max_points": 0}, "max_points=0: give a whole number >= 1"),
+    ],
+)
+async def test_argument_that_is_not_legal_is_named(
+    client: MockStreamClient, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ScriptError) as caught:
+        await sweep_faults(lambda: planted.closes(client), client, **options)
+
+    assert str(caught.value) == message
+
+
+async def test_budget_is_spread_evenly(client: MockStreamClient) -> None:
+    result = await sweep_faults(lambda: planted.Waits(client).on_stream(), client, max_points=3)
+
+    assert [visit.point for visit in result.visits] == [1, 11, 20]
+    assert str(result).endswith("17 of 20 points were left out (max_points or point).")
 
 
 async def test_client_that_plays_no_scripts_is_named() -> None:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import looptime
-import planted
 import pytest
-from planted import line
 
-from pytest_mockstream import MockStreamClient, Stall, SweepError, Wait, sweep_cancellation, sweep_faults
+from pytest_mockstream import (
+    Disconnect,
+    ErrorEvent,
+    Malformed,
+    MockStreamClient,
+    Stall,
+    SweepError,
+    Truncate,
+    Wait,
+    sweep_cancellation,
+    sweep_faults,
+)
+from sweep import planted
+from sweep.planted import line
 
 
 def virtual() -> asyncio.AbstractEventLoop:
@@ -66,9 +79,10 @@ def test_faults_are_swept_on_every_loop(loop: Loop) -> None:
     client = MockStreamClient()
     client.respond("a b")
 
-    result = run(loop, sweep_faults(lambda: planted.Waits(client).on_stream(), client))
+    reader = planted.Waits(client, limit=60)
+    result = run(loop, sweep_faults(reader.on_stream, client, faults=[Truncate, Disconnect, ErrorEvent, Malformed]))
 
-    assert result.points == 3 * 5
+    assert result.points == 3 * 4
 
 
 def test_long_waits_cost_nothing_in_virtual_time() -> None:
@@ -81,3 +95,13 @@ def test_long_waits_cost_nothing_in_virtual_time() -> None:
 
     assert run(virtual, sweep_cancellation(patient)).ok
     assert run(virtual, sweep_faults(patient, client, faults=[Stall], patience="30h")).ok
+
+
+def test_thread_has_its_time_where_the_clock_jumps() -> None:
+    with ThreadPoolExecutor(1) as pool:
+
+        async def waits_for_thread() -> None:
+            await asyncio.get_running_loop().run_in_executor(pool, time.sleep, 0.02)
+            await asyncio.sleep(0)
+
+        assert run(virtual, sweep_cancellation(waits_for_thread, point=2)).steady

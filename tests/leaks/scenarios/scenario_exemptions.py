@@ -7,6 +7,8 @@ import pytest
 from .verdict import clean, leaks
 from .work import until_the_end
 
+pytestmark = pytest.mark.assert_no_leaks(grace=0.05)
+
 
 def start() -> None:
     threading.Thread(target=until_the_end, name="pump", daemon=True).start()

@@ -12,8 +12,6 @@ import pytest
 from .verdict import clean, leaks
 from .work import AFTERWARDS, KEPT, forever, until_the_end
 
-TOO_SOON = {"*": "what was started by the last statement is seen, and never blamed on the next test"}
-
 
 @pytest.fixture
 def unhurried() -> Iterator[None]:
@@ -48,7 +46,7 @@ def test_thread_is_left_before_it_runs() -> None:
     threading.Thread(target=until_the_end).start()
 
 
-@leaks(53, kinds="thread", at=None, unmet=TOO_SOON, races=True)
+@leaks(53, kinds="thread", at=None)
 @pytest.mark.usefixtures("unhurried")
 def test_thread_without_an_object_is_left_before_it_runs() -> None:
     _thread.start_new_thread(until_the_end, ())
@@ -61,18 +59,18 @@ def test_late_thread_of_the_test_before_is_not_blamed_on_this() -> None:
     ready.wait()
 
 
-@leaks(23, kinds="task", at=None, unmet=TOO_SOON, races=True)
+@leaks(23, kinds="task", at=None)
 @pytest.mark.usefixtures("unhurried")
 def test_coroutine_on_a_shared_loop_is_left_before_it_runs(shared_loop: asyncio.AbstractEventLoop) -> None:
     KEPT.append(asyncio.run_coroutine_threadsafe(forever(), shared_loop))
 
 
-@clean(23, unmet=TOO_SOON, races=True)
+@clean(23)
 def test_late_coroutine_of_the_test_before_is_not_blamed_on_this(shared_loop: asyncio.AbstractEventLoop) -> None:
     asyncio.run_coroutine_threadsafe(asyncio.sleep(0), shared_loop).result()
 
 
-@leaks(21, kinds="thread", unmet=TOO_SOON, races=True)
+@leaks(21, kinds="thread")
 @pytest.mark.usefixtures("unhurried")
 def test_job_of_a_shared_pool_is_left_before_it_runs(shared_pool: ThreadPoolExecutor) -> None:
     over = threading.Event()

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
 from .verdict import clean, leaks
-from .work import KEPT, forever
+from .work import KEPT, forever, until_the_end
 
 INNER = """
     import asyncio
@@ -18,8 +19,8 @@ INNER = """
     async def test_is_clean():
         await asyncio.create_task(asyncio.sleep(0))
 """
-OFF = ("randomly", "looptime_plugin", "xdist", "rerunfailures", "timeout", "run-parallel")
-ARGS = (*(arg for name in OFF for arg in ("-p", f"no:{name}")), "-o", "asyncio_mode=auto", "--mockstream-grace=0.05")
+
+ARGS = ("-p", "asyncio", "-p", "mockstream", "-o", "asyncio_mode=auto", "--mockstream-grace=0.05")
 
 
 @clean(94)
@@ -50,3 +51,19 @@ async def test_outer_run_still_sees_in_the_next_test() -> None:
 @pytest.mark.asyncio
 async def test_outer_run_is_still_silent_in_the_next_test() -> None:
     await asyncio.create_task(asyncio.sleep(0))
+
+
+@leaks(94, kinds="thread", owner="plugin", reported="allowed", at=None, outcomes=("passed",))
+def test_plugin_of_an_inner_run_begins_with_a_thread(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_passes(): pass")
+    pytester.runpytest_inprocess("-p", "xdist", "-p", "rerunfailures", *ARGS).assert_outcomes(passed=1)
+
+
+@leaks(94, kinds="thread")
+def test_users_own_plugin_of_an_inner_run_leaves_a_thread(pytester: pytest.Pytester) -> None:
+    class Plugin:
+        def pytest_configure(self) -> None:
+            threading.Thread(target=until_the_end, daemon=True).start()
+
+    pytester.makepyfile("def test_passes(): pass")
+    pytester.inline_run(*ARGS, plugins=[Plugin()])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,8 +10,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from .server import Server
 from .verdict import clean, leaks
-from .work import AFTERWARDS, KEPT, forever, until_the_end
+from .work import KEPT, forever, until_the_end
 
 on_session_loop = pytest.mark.asyncio(loop_scope="session")
 on_module_loop = pytest.mark.asyncio(loop_scope="module")
@@ -57,7 +57,7 @@ def test_coroutine_on_a_shared_loop_is_left(loop_thread: LoopThread) -> None:
     start_on(loop_thread)
 
 
-@leaks(23, kinds="task", unmet={"*": "the report of a coroutine on another thread's loop names a line of the user's"})
+@leaks(23, kinds="task")
 def test_coroutine_on_a_shared_loop_is_left_by_a_line(loop_thread: LoopThread) -> None:
     start_on(loop_thread)
 
@@ -75,38 +75,6 @@ def test_coroutine_on_a_shared_loop_ends(loop_thread: LoopThread) -> None:
 @clean(23)
 def test_coroutine_on_a_shared_loop_ends_soon(loop_thread: LoopThread) -> None:
     KEPT.append(loop_thread.submit(asyncio.sleep(0.005)))
-
-
-class Server:
-    """Answers each question in a thread of its own, which stays until the server stops."""
-
-    def __init__(self) -> None:
-        self._questions: queue.Queue[queue.Queue[int] | None] = queue.Queue()
-        self._over = threading.Event()
-        self._handlers: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def ask(self) -> int:
-        answers: queue.Queue[int] = queue.Queue()
-        self._questions.put(answers)
-        return answers.get()
-
-    def stop(self) -> None:
-        self._questions.put(None)
-        self._over.set()
-        for thread in [self._thread, *self._handlers]:
-            thread.join()
-
-    def _serve(self) -> None:
-        while (answers := self._questions.get()) is not None:
-            handler = threading.Thread(target=self._handle, args=(answers,))
-            handler.start()
-            self._handlers.append(handler)
-
-    def _handle(self, answers: queue.Queue[int]) -> None:
-        answers.put(42)
-        self._over.wait()
 
 
 @pytest.fixture(scope="session")
@@ -160,12 +128,6 @@ async def ticker() -> AsyncIterator[asyncio.Queue[None]]:
     task.cancel()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def forgetful_ticker() -> AsyncIterator[None]:
-    KEPT.append(asyncio.create_task(forever()))
-    yield
-
-
 @clean(30)
 @on_module_loop
 async def test_shared_task_goes_on(ticker: asyncio.Queue[None]) -> None:
@@ -176,13 +138,6 @@ async def test_shared_task_goes_on(ticker: asyncio.Queue[None]) -> None:
 @on_module_loop
 async def test_shared_task_still_goes_on(ticker: asyncio.Queue[None]) -> None:
     await ticker.get()
-
-
-@leaks(30, kinds="task", owner="fixture:forgetful_ticker:module", outcomes=("passed",))
-@on_module_loop
-@pytest.mark.usefixtures("forgetful_ticker")
-async def test_shared_task_is_forgotten_by_its_fixture() -> None:
-    pass
 
 
 @leaks(31, kinds="task", at="create_task(forever())")
@@ -370,21 +325,3 @@ async def test_shared_client_connects(echo_client: EchoClient) -> None:
 @on_session_loop
 async def test_shared_client_stays_connected(echo_client: EchoClient) -> None:
     assert await echo_client.echo(b"hi\n") == b"hi\n"
-
-
-@pytest.fixture(scope="session")
-def forgetful_server() -> Server:
-    server = Server()
-    AFTERWARDS.callback(server.stop)
-    return server
-
-
-@leaks(28, kinds="thread thread", owner="fixture:forgetful_server:session", outcomes=("passed",))
-def test_shared_server_is_forgotten_by_its_fixture(forgetful_server: Server) -> None:
-    KEPT.append(forgetful_server)
-
-
-def test_last_of_the_run_in_whose_teardown_wide_fixtures_end() -> None:
-    for server in KEPT:
-        if isinstance(server, Server):
-            server.ask()

@@ -8,16 +8,14 @@ import pytest
 from .verdict import clean, leaks
 from .work import until_the_end
 
-BEFORE_SETUP = {"*": "a test that is skipped or refused before its setup begins is no error of its own"}
 
-
-@clean(32, outcomes=("skipped",), unmet=BEFORE_SETUP)
+@clean(32, outcomes=("skipped",))
 @pytest.mark.skip
 def test_is_skipped_by_a_marker() -> None:
     pass
 
 
-@clean(32, outcomes=("skipped",), unmet=BEFORE_SETUP)
+@clean(32, outcomes=("skipped",))
 @pytest.mark.skipif("True")
 def test_is_skipped_by_a_condition() -> None:
     pass
@@ -29,12 +27,12 @@ def test_is_expected_to_fail_and_not_run() -> None:
     pass
 
 
-@clean(78, outcomes=("error",), says="^(?!.*AssertionError).*refused", unmet=BEFORE_SETUP)
+@clean(78, outcomes=("error",), says="^(?!.*AssertionError).*refused")
 def test_is_refused() -> None:
     pass
 
 
-@clean(78, outcomes=("skipped",), unmet=BEFORE_SETUP)
+@clean(78, outcomes=("skipped",))
 def test_is_unwanted() -> None:
     pass
 

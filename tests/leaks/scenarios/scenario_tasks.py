@@ -5,6 +5,7 @@ import gc
 import sys
 import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -135,9 +136,12 @@ async def test_task_ends_by_itself_too_late() -> None:
 
 if sys.version_info >= (3, 12):
 
+    def start_eagerly(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=loop, **{**options, "eager_start": True})
+
     @leaks(9, kinds="task")
     async def test_eager_task_is_left_pending() -> None:
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        asyncio.get_running_loop().set_task_factory(start_eagerly)
         try:
             KEPT.append(asyncio.create_task(forever()))
         finally:
@@ -149,7 +153,7 @@ if sys.version_info >= (3, 12):
 
     @clean(9)
     async def test_eager_task_ends_at_once() -> None:
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        asyncio.get_running_loop().set_task_factory(start_eagerly)
         try:
             KEPT.append(asyncio.create_task(noted()))
         finally:

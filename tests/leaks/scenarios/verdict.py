@@ -5,15 +5,15 @@ The wall: values on functions. Whoever runs the scenarios reads them; the check 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
 
 Scenario = TypeVar("Scenario", bound=Callable[..., Any])
 
-_SHORT = pytest.mark.assert_no_leaks(grace=0.05)
+_SHORT = pytest.mark.assert_no_leaks(grace=0.02)
 _OWN = {"assert_no_leaks", "allow_leaks", "expect_leak"}
 
 
@@ -32,8 +32,6 @@ class Verdict:
         says: a pattern that pytest's report of the test contains.
         warns: the category of a warning that the test gives.
         stale: whether the test's exemption is reported as stale.
-        unmet: setup (``*`` for any) to the fact that the check does not meet there yet.
-        races: whether it does not meet it always, but now and then.
     """
 
     rows: tuple[int, ...]
@@ -46,8 +44,6 @@ class Verdict:
     says: str = ""
     warns: str = ""
     stale: bool = False
-    unmet: Mapping[str, str] = field(default_factory=dict)
-    races: bool = False
 
     @property
     def wide(self) -> bool:

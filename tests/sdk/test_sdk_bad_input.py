@@ -1,0 +1,129 @@
+"""What makes no sense: the code under test sees an error of that provider, and the test fails with ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_mockstream import (
+    MockStreamError,
+    MockStreamSDK,
+    Script,
+    ScriptError,
+    ToolCall,
+    UnexpectedRequestError,
+)
+
+httpx: Any = pytest.importorskip("httpx")
+
+HELLO = [{"role": "user", "content": "hi"}]
+OPENAI = "https://api.openai.com/v1"
+ANTHROPIC = "https://api.anthropic.com/v1"
+GEMINI = "https://generativelanguage.googleapis.com/v1beta/models"
+OLLAMA = "http://localhost:11434/api"
+TWO_CALLS = Script(ToolCall("a"), ToolCall("b"))
+
+
+def _error_of(provider: str, body: Any) -> str:
+    """Return the message of an error, from where that provider has it."""
+    if provider == "ollama":
+        return str(body["error"])
+    if provider == "anthropic":
+        assert body["type"] == "error"
+    if provider == "gemini":
+        assert isinstance(body["error"]["code"], int)
+    return str(body["error"]["message"])
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "body", "status", "said"),
+    [
+        pytest.param("openai", f"{OPENAI}/batches", {}, 404, "POST …/chat/completions", id="unknown path"),
+        pytest.param("anthropic", f"{ANTHROPIC}/batches", {}, 404, "POST …/v1/messages", id="unknown path, anthropic"),
+        pytest.param("openai", "https://llm.example.com/ask", {}, 404, "Hosts known by name", id="unknown host"),
+        pytest.param("openai", f"{OPENAI}/chat/completions", b"{", 400, "is not JSON", id="no JSON"),
+        pytest.param("anthropic", f"{ANTHROPIC}/messages", b"hi", 400, "is not JSON", id="no JSON, anthropic"),
+        pytest.param("openai", f"{OPENAI}/responses", {"input": "hi"}, 400, "'model' must be text", id="no model"),
+        pytest.param(
+            "ollama", f"{OLLAMA}/chat", {"messages": HELLO}, 400, "'model' must be text", id="no model, ollama"
+        ),
+        pytest.param(
+            "openai",
+            f"{OPENAI}/embeddings",
+            {"model": "m", "input": "hi", "stream": True},
+            400,
+            "does not stream",
+            id="stream where nothing streams",
+        ),
+        pytest.param(
+            "gemini",
+            f"{GEMINI}/m:generateContent",
+            {"contents": [{}], "stream": True},
+            400,
+            "streaming is asked for by ':streamGenerateContent'",
+            id="stream where another path streams",
+        ),
+    ],
+)
+def test_request_that_makes_no_sense(provider: str, url: str, body: Any, status: int, said: str) -> None:
+    with MockStreamSDK() as sdk:
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        reply = httpx.post(url, **content)
+
+    assert reply.status_code == status
+    assert said in _error_of(provider, reply.json())
+    with pytest.raises(UnexpectedRequestError) as caught:
+        sdk.verify()
+    assert said in str(caught.value)
+    assert "test_sdk_bad_input.py:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "body", "script", "said"),
+    [
+        pytest.param(
+            "ollama",
+            f"{OLLAMA}/generate",
+            {"model": "m", "prompt": "hi"},
+            TWO_CALLS,
+            "Ollama generate cannot say",
+            id="tool calls in generate",
+        ),
+        pytest.param(
+            "gemini",
+            f"{GEMINI}/m:streamGenerateContent?alt=sse",
+            {"contents": [{}]},
+            Script(ToolCall("a", "{broken")),
+            "are not JSON",
+            id="broken arguments in a format that sends them whole",
+        ),
+        pytest.param(
+            "anthropic",
+            f"{ANTHROPIC}/messages",
+            {"model": "m", "messages": HELLO, "max_tokens": 9, "stream": True},
+            Script("x", finish_reason="bored"),
+            "give 'stop' or 'length'",
+            id="no word of that provider",
+        ),
+    ],
+)
+def test_script_that_the_format_cannot_say(provider: str, url: str, body: Any, script: Script, said: str) -> None:
+    with MockStreamSDK() as sdk:
+        sdk.respond(script)
+        reply = httpx.post(url, json=body)
+
+    assert reply.status_code == 400
+    assert said in _error_of(provider, reply.json())
+    with pytest.raises(ScriptError) as caught:
+        sdk.verify()
+    assert said in str(caught.value)
+
+
+def test_first_error_is_the_one_that_is_raised() -> None:
+    with MockStreamSDK() as sdk:
+        httpx.post(f"{OPENAI}/batches", json={})
+        httpx.post(f"{OPENAI}/chat/completions", content=b"{")
+
+    with pytest.raises(MockStreamError, match="/v1/batches"):
+        sdk.verify()
