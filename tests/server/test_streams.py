@@ -315,10 +315,12 @@ def test_a_predicate_may_look_at_the_record(mock_stream_server: MockStreamServer
 def test_what_was_asked_before_the_record_is_put_back_is_not_in_it(
     mock_stream_server: MockStreamServer, connect: Connect
 ) -> None:
-    put_back = mock_stream_server._playbook.save()  # as a sweep does between two runs
+    playbook = mock_stream_server._playbook
+    put_back = playbook.save()
     for _ in range(20):
         connect().send(chat_request())
 
+    playbook.catch_up()  # as a sweep does after each run
     put_back()
 
     assert mock_stream_server.requests == []
