@@ -186,6 +186,7 @@ def test_a_forked_child_does_not_wait_for_a_server_that_is_not_there(mock_stream
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         child = os.fork()
     if child == 0:  # pragma: no cover - coverage ends with the parent
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(30)  # or its hanging would be ours
         os._exit(len(mock_stream_server.requests))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import requests
 from .conftest import MESSAGES, text_of
 
 HELLO = '[[script]]\nsteps = ["Hello"]\n'
-COMMAND = [sys.executable, "-m", "pytest_mockstream", "serve"]
+COMMAND = [sys.executable, "-W", "default", "-m", "pytest_mockstream", "serve"]
 
 
 class Served:
@@ -118,6 +119,22 @@ def test_ctrl_c_ends_streams_that_run(served: Served, script: Path) -> None:
             list(pieces)
     output, _ = served.process.communicate(timeout=60)
     assert (served.process.returncode, "Warning" in output) == (0, False)
+
+
+def test_more_connections_than_it_may_have_files_are_answered_in_their_turn(script: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -n 32 && exec "$@"', "bash", *COMMAND, str(script), "--port", "0"]
+    with subprocess.Popen(limited, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        served = Served(process)
+        host, port = served.url.removeprefix("http://").split(":")
+        with ExitStack() as stack:
+            for _ in range(60):
+                stack.enter_context(socket.create_connection((host, int(port))))
+
+        assert served.ask() == "Hello"
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+
+    assert "Traceback" not in output
 
 
 def test_a_web_page_may_call_it(served: Served) -> None:

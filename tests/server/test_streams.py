@@ -315,10 +315,12 @@ def test_a_predicate_may_look_at_the_record(mock_stream_server: MockStreamServer
 def test_what_was_asked_before_the_record_is_put_back_is_not_in_it(
     mock_stream_server: MockStreamServer, connect: Connect
 ) -> None:
-    put_back = mock_stream_server._playbook.save()  # as a sweep does between two runs
+    playbook = mock_stream_server._playbook
+    put_back = playbook.save()
     for _ in range(20):
         connect().send(chat_request())
 
+    playbook.catch_up()  # as a sweep does after each run
     put_back()
 
     assert mock_stream_server.requests == []
@@ -354,6 +356,14 @@ def test_the_environment_leads_every_provider_here(mock_stream_server: MockStrea
     assert os.environ["GOOGLE_GEMINI_BASE_URL"] == mock_stream_server.base_url("google") == url
     assert os.environ["OLLAMA_HOST"] == mock_stream_server.base_url("ollama") == url
     assert os.environ["OPENAI_API_KEY"] == os.environ["ANTHROPIC_API_KEY"] == "mockstream-fake-key"
+
+
+def test_no_proxy_stands_between(mock_stream_server: MockStreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    mock_stream_server.respond("direct")
+
+    with openai.OpenAI(max_retries=0) as client:
+        assert text_of(client.chat.completions.create(model="m", messages=MESSAGES, stream=True)) == "direct"
 
 
 def test_an_unknown_provider_is_refused_with_the_known_ones(mock_stream_server: MockStreamServer) -> None:
