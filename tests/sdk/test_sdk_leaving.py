@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
 
 import pytest
@@ -26,16 +26,26 @@ LAZY = ("google-genai", "ollama", "langchain")
 
 
 @pytest.fixture
-def kept() -> Iterator[list[Any]]:
-    """Keep what is put in, so that no finaliser runs in the test; what leaks is let go without a word afterwards."""
+async def kept() -> AsyncIterator[list[Any]]:
+    """Keep what is put in, so that no finaliser runs in the test; what it left open is closed afterwards."""
     things: list[Any] = []
     gc.freeze()  # the SDKs are large: the collector need not look through them each time
     yield things
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        things.clear()
-        gc.collect()
+    for opened in things:
+        if isinstance(opened, Opened):
+            await opened.close()
+            await opened.close_client()
     gc.unfreeze()
+
+
+@pytest.fixture
+def kept_sync() -> Iterator[list[Opened]]:
+    """Do as ``kept``, for the streams of sync clients."""
+    things: list[Opened] = []
+    yield things
+    for opened in things:
+        opened.close()
+        opened.close_client()
 
 
 def each(sdks: dict[str, Any], *without: str) -> pytest.MarkDecorator:
@@ -230,10 +240,10 @@ async def test_stream_left_and_forgotten_waits_for_the_garbage_collector(
 
 
 @each(SYNC)
-def test_sync_stream_left_and_kept_is_open(name: str, mock_stream_sdk: MockStreamSDK, kept: list[Any]) -> None:
+def test_sync_stream_left_and_kept_is_open(name: str, mock_stream_sdk: MockStreamSDK, kept_sync: list[Opened]) -> None:
     mock_stream_sdk.respond("a b c d e f g")
     opened = SYNC[name]()
-    kept.append(opened)
+    kept_sync.append(opened)
 
     next(iter(opened.stream))
 
@@ -241,10 +251,10 @@ def test_sync_stream_left_and_kept_is_open(name: str, mock_stream_sdk: MockStrea
 
 
 @each(SYNC)
-def test_sync_stream_closed_is_closed(name: str, mock_stream_sdk: MockStreamSDK, kept: list[Any]) -> None:
+def test_sync_stream_closed_is_closed(name: str, mock_stream_sdk: MockStreamSDK, kept_sync: list[Opened]) -> None:
     mock_stream_sdk.respond("a b c d e f g")
     opened = SYNC[name]()
-    kept.append(opened)
+    kept_sync.append(opened)
     next(iter(opened.stream))
 
     opened.close()
@@ -261,28 +271,29 @@ def test_sync_stream_closed_is_closed(name: str, mock_stream_sdk: MockStreamSDK,
     ],
 )
 def test_sync_stream_left_and_forgotten_is_closed_where_nothing_goes_round_in_circles(
-    name: str, state: str, mock_stream_sdk: MockStreamSDK, kept: list[Any]
+    name: str, state: str, mock_stream_sdk: MockStreamSDK
 ) -> None:
     mock_stream_sdk.respond("a b c d e f g")
     gc.disable()
-    try:
-        opened = SYNC[name]()
-        kept.append(opened.client)
-        next(iter(opened.stream))
-        del opened
+    opened = SYNC[name]()
+    close_client = opened.close_client
+    next(iter(opened.stream))
 
-        assert mock_stream_sdk.requests[0].state == state
-    finally:
-        gc.enable()
+    del opened
+    left = mock_stream_sdk.requests[0].state
+
+    close_client()
+    gc.enable()
+    assert left == state
 
 
 @each(SYNC)
 def test_closing_the_client_closes_what_it_left_open(
-    name: str, mock_stream_sdk: MockStreamSDK, kept: list[Any]
+    name: str, mock_stream_sdk: MockStreamSDK, kept_sync: list[Opened]
 ) -> None:
     mock_stream_sdk.respond("a b c d e f g")
     opened = SYNC[name]()
-    kept.append(opened)
+    kept_sync.append(opened)
     next(iter(opened.stream))
 
     opened.close_client()
