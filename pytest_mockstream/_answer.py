@@ -47,6 +47,8 @@ from .providers import (
 
 __all__ = ["Answer", "Close", "Frame", "Incoming", "answer"]
 
+# What reading JSON of any shape runs into, where a field is not what its format says.
+_WRONG_TYPES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 _SECRET_FIELDS = {"api_key", "apikey", "authorization", "authorization_token", "access_token", "secret", "password"}
 
 
@@ -135,9 +137,13 @@ class _Desk:
             if isinstance(endpoint, PlainEndpoint):
                 return self._tell(endpoint, Question(body=body, groups=groups, headers=headers))
             ask = endpoint.parse(body, groups, self.incoming.query)
+            prompt_tokens = sum(len(message_text(message).split()) for message in ask.messages)
         except BadRequestError as error:
             return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {error}.")
-        return self._play(endpoint, ask)
+        except _WRONG_TYPES as error:
+            why = f"something in it is of a type that no SDK sends ({type(error).__name__}: {error})"
+            return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {why}.")
+        return self._play(endpoint, ask, prompt_tokens)
 
     def _tell(self, endpoint: PlainEndpoint, question: Question) -> Answer:
         body = json_text(endpoint.answer(question)).encode()
@@ -145,19 +151,18 @@ class _Desk:
         self.playbook.record(request)
         return self._whole(200, request, body)
 
-    def _play(self, wire: WireFormat, ask: Ask) -> Answer:
+    def _play(self, wire: WireFormat, ask: Ask, prompt_tokens: int) -> Answer:
         request = self._request(wire, ask)
-        prompt = sum(len(message_text(message).split()) for message in ask.messages)
         try:
             script = self.playbook.answer(request)
         except UnexpectedRequestError as error:
             return self._error(400, wire, request, error)
         try:
-            reply = wire.reply(ask, script, number=request.number, prompt_tokens=prompt)
+            reply = wire.reply(ask, script, number=request.number, prompt_tokens=prompt_tokens)
         except ScriptError as error:
             self.playbook.remember(error)
             return self._error(400, wire, request, error)
-        units = script.units(pacing=self.pacing, salt=request.number, prompt_tokens=prompt)
+        units = script.units(pacing=self.pacing, salt=request.number, prompt_tokens=prompt_tokens)
         status = _status(wire, ask, script)
         if ask.framing is None or status != 200:
             headers = _headers("application/json", request, script)

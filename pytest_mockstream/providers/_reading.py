@@ -34,8 +34,10 @@ def objects(body: Mapping[str, Any], name: str, *, required: bool = False) -> li
     value = body.get(name)
     if value is None and not required:
         return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value) or (required and not value):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise BadRequestError(f"{name!r} must be a list of objects, {_got(body, name)}")
+    if required and not value:
+        raise BadRequestError(f"{name!r} must not be empty")
     return value
 
 

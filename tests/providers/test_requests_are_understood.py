@@ -205,7 +205,7 @@ def test_path_tells_the_format_and_host_the_provider(url: str, provider: str) ->
         ("/v1/chat/completions", b"{", 400, "its body of 1 bytes is not JSON"),
         ("/v1/chat/completions", [1], 400, "its body must be a JSON object, but it is a JSON list"),
         ("/v1/chat/completions", {"messages": HELLO}, 400, "'model' must be text that is not empty, but it is missing"),
-        ("/v1/chat/completions", {"model": "m", "messages": []}, 400, "'messages' must be a list of objects"),
+        ("/v1/chat/completions", {"model": "m", "messages": []}, 400, "'messages' must not be empty"),
         ("/v1/chat/completions", {"model": "m", "messages": HELLO, "n": 2}, 400, "'n' must be 1, but it is 2"),
         ("/v1/responses", {"model": "m"}, 400, "'input' must be text or a list of items"),
         ("/v1/messages", {"model": 3, "messages": HELLO}, 400, "'model' must be text that is not empty, but it is 3"),
@@ -217,6 +217,9 @@ def test_path_tells_the_format_and_host_the_provider(url: str, provider: str) ->
         ("/v1/embeddings", {"model": "m", "input": []}, 400, "'input' must be text, or a list of texts"),
         ("/api/embed", {"input": "x"}, 400, "'model' must be text"),
         ("/api/chat", {}, 400, "'model' must be text"),
+        ("/v1/chat/completions", {"model": "m", "messages": [{"content": [None]}]}, 400, "of a type that no SDK sends"),
+        ("/v1/models/m:generateContent", {"contents": [{"parts": 1}]}, 400, "of a type that no SDK sends"),
+        ("/v1/embeddings", {"model": "m", "input": "x", "dimensions": 10**30}, 400, "of a type that no SDK sends"),
     ],
 )
 def test_request_that_makes_no_sense_is_refused_and_said(path: str, body: Any, status: int, said: str) -> None:
