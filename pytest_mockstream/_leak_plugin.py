@@ -23,7 +23,7 @@ import pytest
 
 from ._leak_markers import Plan, plan_for
 from ._leak_summary import LeakSummary
-from .leaks import DEFAULT_KINDS, OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees
+from .leaks import DEFAULT_KINDS, OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
 
 _LEAKS = pytest.StashKey[list[dict[str, Any]]]()
 _PLAN = pytest.StashKey[Plan]()
@@ -194,7 +194,9 @@ class LeakPlugin:
             What tells, once it is closed, which of them that has closed: its last act is to close the generators that
             SDKs read their streams with, and nobody would ever see that they were open.
         """
-        playing = [(request, _stream_leak(request)) for request in self._newly_open() if _plays_in(request, loop)]
+        if any(request.refresh is not None for request in self._newly_open()):
+            turn(loop)  # over a socket: its other end has not seen yet what was closed last
+        playing = [(request, _stream_leak(request)) for request in self._newly_open() if request.loop is loop]
         return lambda: [
             leak for request, leak in playing if request.state in {"closed", "broken"} and not self._ignored(leak)
         ]
@@ -304,10 +306,6 @@ def _open_requests() -> list[Any]:
     """Return the open streams of the process; where nobody has loaded what makes them, there are none."""
     ledger = sys.modules.get("pytest_mockstream._ledger")
     return [] if ledger is None else ledger.open_requests()
-
-
-def _plays_in(request: Any, loop: asyncio.AbstractEventLoop) -> bool:
-    return request.progress is not None and request.progress.loop is loop
 
 
 def _end_stream(request: Any) -> None:

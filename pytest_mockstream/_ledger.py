@@ -97,6 +97,7 @@ class Request:
         last_sent_at: when the last chunk was handed over, in seconds since the stream was opened.
         remedy: how whoever opened it closes such a stream.
         refresh: brings the entry up to date while the stream is open, where another thread plays it; or None.
+        asked_in: returns the loop that it was asked in, where it plays in another; or None.
     """
 
     number: int = 0
@@ -115,6 +116,7 @@ class Request:
     last_sent_at: float = 0.0
     remedy: str = field(default=_REMEDY, repr=False)
     refresh: Callable[[], None] | None = field(default=None, repr=False)
+    asked_in: Callable[[], AbstractEventLoop | None] | None = field(default=None, repr=False)
     _state: State = field(default="open", repr=False)
     _progress: Progress | None = field(default=None, repr=False)
     _over: Bell | None = field(default=None, repr=False)
@@ -149,6 +151,13 @@ class Request:
         if self._state == "open" and self._progress is not None and self._progress.timed_out:
             self.settle("cancelled")
         return self._state
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """The loop that the consumer reads in, if any."""
+        if self.asked_in is not None:
+            return self.asked_in()
+        return None if self._progress is None else self._progress.loop
 
     @property
     def progress(self) -> Progress | None:

@@ -9,9 +9,12 @@ under the port that they are sent from, so it is there when they arrive.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 import threading
+import weakref
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +31,10 @@ _SENDING = ("send", "sendall", "sendmsg")  # sendmsg is not on Windows
 _NO_LINE = "a client that shows no line"
 
 
+def _nothing() -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request.
@@ -35,10 +42,12 @@ class Caller:
     Attributes:
         site: a line, or what else is known of the client.
         remedy: how the library in use closes a stream, or None.
+        loop: returns the loop that it was sent in, if it is still there.
     """
 
     site: CallSite
     remedy: str | None = None
+    loop: Callable[[], AbstractEventLoop | None] = _nothing
 
 
 #: By the client's port.
@@ -99,4 +108,5 @@ def _note(sock: socket.socket, frame: FrameType) -> None:
         return
     site = awaiting_site(frame)
     if not is_library(site.filename):  # aiohttp on Python 3.11 sends from a task of its own
-        callers[port] = Caller(site, remedy_for(frame, ""))
+        loop = asyncio._get_running_loop()
+        callers[port] = Caller(site, remedy_for(frame, ""), _nothing if loop is None else weakref.ref(loop))

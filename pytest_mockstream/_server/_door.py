@@ -284,6 +284,7 @@ class MockStreamServer(Scripted):
         answered = answer(playbook, incoming, opened_at=caller.site, pacing=self._pacing, buffer_size=self._buffer_size)
         answered.request.remedy = caller.remedy or answered.request.remedy
         answered.request.refresh = self.catch_up
+        answered.request.asked_in = caller.loop
         if self._keep is not None:
             del playbook.requests[: -self._keep]
         return answered

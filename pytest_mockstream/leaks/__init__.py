@@ -11,6 +11,7 @@ from ._ignore import compile_ignores, matches
 from ._look import frames_of, user_site
 from ._owner import OWNER, Owner
 from ._scope import Scope
+from ._settle import turn
 from ._text import creators, entries, place
 from ._values import DEFAULT_KINDS, KINDS, Leak, LeakReport
 from ._watch import LeakWatch
@@ -32,5 +33,6 @@ __all__ = [
     "matches",
     "place",
     "sees",
+    "turn",
     "user_site",
 ]

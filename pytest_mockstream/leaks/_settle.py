@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from time import monotonic, sleep
 from typing import Any
 
@@ -69,11 +69,20 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
     waiting = [task for task in tasks if not task.done()]
     if not waiting:
         return
+    _run(loop, _wait(waiting, timeout=timeout))
+
+
+def turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Run an idle loop for a moment: a socket that its user has closed is closed one turn later."""
+    _run(loop, asyncio.sleep(0))
+
+
+def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, object]) -> None:
     token = OWNER.set(CHECK)
     try:
         # A RuntimeError says that somebody stopped the loop; then the suspects are judged as they stand.
         with contextlib.suppress(RuntimeError), _real_clock():
-            loop.run_until_complete(_wait(waiting, timeout=timeout))
+            loop.run_until_complete(coroutine)
     finally:
         OWNER.reset(token)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import _internals
@@ -156,6 +156,11 @@ class LeakWatch:
             if self.census is not None:  # the closing would end them, too
                 self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
 
+    @property
+    def sees_closing(self) -> bool:
+        """Whether somebody is to be asked what the closing of a loop ends."""
+        return self._closing is not None
+
     @contextmanager
     def closing(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         """Judge what the closing of a loop ends, which takes place meanwhile."""
@@ -175,13 +180,19 @@ _WATCHES: list[LeakWatch] = []
 _UNDO: list[Callable[[], None]] = []
 
 
+def _looking_on(loop: asyncio.AbstractEventLoop) -> AbstractContextManager[None]:
+    """Judge what the closing of a loop ends: for the innermost session, as all that begins and ends there."""
+    watch = next((watch for watch in reversed(_WATCHES) if watch.sees_closing), None)
+    return nullcontext() if watch is None else watch.closing(loop)
+
+
 def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
     def wrapper(runner: asyncio.Runner) -> None:
         loop = _internals.runner_loop(runner)
         if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
             for watch in reversed(_WATCHES):
                 watch.judge_closing(loop, getattr(runner, _MARK, 0))
-            with _WATCHES[-1].closing(loop):  # the innermost session's, as all that begins and ends there
+            with _looking_on(loop):
                 close(runner)
         else:
             close(runner)

@@ -50,6 +50,29 @@ def test_1(mock_stream_server):
     )
 
 
+def test_a_stream_that_only_the_closing_of_its_loop_closes_was_left_open(run_pytest: Run) -> None:
+    result = run_pytest(
+        """
+import openai
+
+LEFT = []
+
+async def test_1(mock_stream_server):
+    mock_stream_server.respond("one ", "two ", ttft=0, delay="10h")
+    client = openai.AsyncOpenAI()
+    stream = await client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "hi"}], stream=True
+    )
+    LEFT.append((client, stream))
+    async for _ in stream:
+        break
+"""
+    )
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["LeakError: test_1 left 1 thing *", "    opened at test_it.py:* in test_1"])
+
+
 @pytest.mark.parametrize(
     "test",
     [
@@ -163,8 +186,14 @@ def test_thread(server):
     thread.start()
     thread.join()
 
-@pytest.mark.asyncio(loop_scope="session")
 async def test_aiohttp(server):
+    await asking_aiohttp(server)
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_aiohttp_in_a_loop_that_lives_on(server):
+    await asking_aiohttp(server)
+
+async def asking_aiohttp(server):
     async with aiohttp.ClientSession(server.base_url("openai") + "/") as session:
         async with session.post("chat/completions", json=BODY) as response:
             await response.content.readany()

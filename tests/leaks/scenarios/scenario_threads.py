@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import _thread
 import faulthandler
+import importlib
 import queue
 import threading
 import time
@@ -12,6 +13,7 @@ from multiprocessing.shared_memory import SharedMemory
 
 import pytest
 
+from . import early_ticker
 from .singleton import Flusher, shared
 from .verdict import clean, leaks
 from .work import AFTERWARDS, END, KEPT, until_the_end
@@ -259,7 +261,7 @@ def test_import_starts_a_thread() -> None:
 
 @clean(69)
 def test_import_started_its_thread_already() -> None:
-    from . import lazy_ticker  # noqa: F401 # that it is imported here is the scenario
+    assert importlib.import_module(early_ticker.__name__) is early_ticker
 
 
 @leaks(69, kinds="thread", at="self._thread.start()")
