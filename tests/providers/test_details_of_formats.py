@@ -152,6 +152,21 @@ def test_thinking_of_anthropic_is_signed_before_its_block_ends() -> None:
     ]
 
 
+def test_each_block_of_anthropic_has_a_number_of_its_own() -> None:
+    events = decode_sse(Door(Script("a b ", ToolCall("t"), "c d")).body("/v1/messages", _streamed()))
+
+    said = [json.loads(event.data) for event in events if event.name == "content_block_delta"]
+
+    assert [(one["index"], one["delta"]["type"]) for one in said] == [
+        (0, "text_delta"),
+        (0, "text_delta"),
+        (1, "input_json_delta"),
+        (1, "input_json_delta"),
+        (2, "text_delta"),
+        (2, "text_delta"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("host", "provider"),
     [

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import virtual
 
-from pytest_mockstream import HTTPError, MockStreamSDK, ScriptError, Stall, UnexpectedRequestError, Wait
+from pytest_mockstream import HTTPError, MockStreamSDK, ScriptError, Stall, Text, UnexpectedRequestError, Wait
 
 httpx: Any = pytest.importorskip("httpx")
 
@@ -252,6 +252,31 @@ def test_read_timeout_is_honoured_in_virtual_time(mock_stream_sdk: MockStreamSDK
         return asyncio.get_running_loop().time()
 
     assert virtual.run(main()) == 3600
+
+
+async def test_other_tasks_have_their_turns_at_each_early_chunk_and_now_and_then_later(
+    mock_stream_sdk: MockStreamSDK,
+) -> None:
+    mock_stream_sdk.respond(Text(["x"] * 1000))
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async with (
+        httpx.AsyncClient() as client,
+        client.stream("POST", URL, json={**CHAT, "stream": True}) as reply,
+    ):
+        seen = [turns async for _ in reply.aiter_raw()]
+    counting.cancel()
+
+    early = seen[:20]
+    assert len(set(early)) == len(early)
+    assert seen[-1] > seen[500] > seen[100]
 
 
 def test_sync_read_timeout_is_honoured(mock_stream_sdk: MockStreamSDK) -> None:
