@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from ._exceptions import ScriptError
 from ._legal import duration
-from .leaks import KINDS, Leak, compile_ignores
+from .leaks import DEFAULT_KINDS, KINDS, Leak, compile_ignores
 
-_KEYWORDS = {
+MARKERS = {
     "assert_no_leaks": ("grace", "ignore", "kinds"),
     "allow_leaks": ("reason",),
     "expect_leak": ("kind", "match"),
@@ -36,6 +36,7 @@ class Plan:
         expected: kinds and pattern of ``expect_leak``, or None.
         place: the node id of what bears ``allow_leaks`` or ``expect_leak``: a test without its parameters, a class or
             a module; empty for none.
+        optional_kinds: those of ``kinds`` that are not always looked for.
     """
 
     grace: float
@@ -45,6 +46,10 @@ class Plan:
     allowed: str | None = None
     expected: tuple[str | None, re.Pattern[str] | None] | None = None
     place: str = ""
+    optional_kinds: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optional_kinds", self.kinds.difference(DEFAULT_KINDS))
 
     def expects(self, leak: Leak) -> bool:
         """Tell whether a leak is what ``expect_leak`` means."""
@@ -67,12 +72,12 @@ def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
     Raises:
         pytest.UsageError: a marker cannot mean anything, or two on one place contradict each other.
     """
+    if not any(mark.name in MARKERS for node in item.listchain() for mark in getattr(node, "own_markers", ())):
+        return default
     by_node: dict[Any, list[pytest.Mark]] = {}
     for node, marker in item.iter_markers_with_node():
-        if marker.name in _KEYWORDS:
+        if marker.name in MARKERS:
             by_node.setdefault(node, []).append(marker)
-    if not by_node:
-        return default
     plan = default
     try:
         for node, markers in reversed(by_node.items()):
@@ -101,11 +106,11 @@ def _apply(markers: list[pytest.Mark], plan: Plan) -> Plan:
 
 
 def _keywords(marker: pytest.Mark) -> Mapping[str, Any]:
-    legal = ", ".join(_KEYWORDS[marker.name])
+    legal = ", ".join(MARKERS[marker.name])
     if marker.args:
         msg = f"@pytest.mark.{marker.name} takes keywords only, got {marker.args[0]!r}: give some of {legal}"
         raise ScriptError(msg)
-    if wrong := [name for name in marker.kwargs if name not in _KEYWORDS[marker.name]]:
+    if wrong := [name for name in marker.kwargs if name not in MARKERS[marker.name]]:
         msg = f"@pytest.mark.{marker.name}: unknown keyword {wrong[0]!r}: give some of {legal}"
         raise ScriptError(msg)
     return marker.kwargs

@@ -17,13 +17,15 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from ._leak_markers import Plan, plan_for
-from ._leak_summary import LeakSummary
-from .leaks import DEFAULT_KINDS, OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
+from ._leak_markers import MARKERS, Plan, plan_for
+from ._leak_summary import LeakSummary, Verdict
+from ._marked import marked
+from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
 
 _LEAKS = pytest.StashKey[list[dict[str, Any]]]()
 _PLAN = pytest.StashKey[Plan]()
@@ -42,11 +44,11 @@ class LeakPlugin:
         self._item: pytest.Item | None = None
         self._plan = default
         self._armed = False
+        self._failed = False
+        self._failures_before = 0
         self._open_before: set[Any] = set()
-        self._fixtures: dict[Any, Owner] = {}
         self._ended: list[Owner] = []
         self._wide_plans: dict[str, Plan] = {}
-        self._text = ""
         self._found: list[dict[str, Any]] = []
         self._exemption: tuple[str, bool] | None = None
         self._left_open: list[Any] = []
@@ -57,44 +59,37 @@ class LeakPlugin:
     def pytest_sessionstart(self) -> None:
         self._watch.start()
         self._summary.armed = {**sees(self._watch), "streams": True}
+        if any(map(self._config.pluginmanager.hasplugin, _DISTRIBUTORS)):
+            self._summary.collect(self._config.pluginmanager)
 
     def pytest_enter_pdb(self) -> None:
         # Whoever looks around with a debugger is no leak, and its threads are none either.
         self._interrupt()
 
+    def pytest_keyboard_interrupt(self) -> None:
+        # Called for pytest.exit, too; the fixtures of the test that was broken off are finalised after it.
+        self._interrupt()
+
     def pytest_sessionfinish(self) -> None:
+        self._end_streams()
         self._watch.stop()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            if (plan := plan_for(item, self._default)) is not self._default:
-                item.stash[_PLAN] = plan
+        for item in marked(items, MARKERS):
+            item.stash[_PLAN] = plan_for(item, self._default)
 
     # One test.
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         self._begin(item)
-        try:
-            return (yield)
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            self._interrupt()
-            raise
+        result = yield
+        self._arm()
+        return result
 
-    @pytest.hookimpl(trylast=True, specname="pytest_runtest_setup")
-    def arm_after_setup(self, item: pytest.Item) -> None:
-        self._arm(item)
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_call(self) -> Iterator[None]:
-        scope = self._watch.scope
-        if scope is not None:
-            self._watch.begin_call()
-        try:
-            return (yield)
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            self._interrupt()
-            raise
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        self._watch.begin_call()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
@@ -109,30 +104,16 @@ class LeakPlugin:
             self._judge_fixtures()
             self._conclude(item)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_logfinish(self) -> Iterator[None]:
-        # Last of all: a server ends its streams by itself, and lets their clients see it.
-        yield
-        left, self._left_open = self._left_open, []
-        for request in left:
-            _end_stream(request)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         scope = self._watch.scope
         if scope is None:
             return (yield)
-        wide = fixturedef.scope != "function"
-        if not wide and not self._armed:
-            self._arm(request.node)
-        owner = Owner(
-            f"fixture:{fixturedef.argname}:{fixturedef.scope}",
-            within=None if wide else scope.owner,
-        )
-        if wide:
-            self._watch.begin_owner(owner)
-            self._fixtures[fixturedef] = owner
-            self._wide_plans[owner.label] = plan_for(request.node, self._default)
+        if (kind := fixturedef.scope) == "function":
+            self._arm()
+            owner = Owner(f"fixture:{fixturedef.argname}:function", scope.owner)
+        else:
+            owner = self._wide_owner(fixturedef, kind, request)
         before = OWNER.get()
         OWNER.set(owner)
         try:
@@ -140,35 +121,51 @@ class LeakPlugin:
         finally:
             OWNER.set(before)
 
-    def pytest_fixture_post_finalizer(self, fixturedef: Any) -> None:
-        owner = self._fixtures.pop(fixturedef, None)
-        if owner is not None:
-            owner.over = True
-            self._ended.append(owner)
+    def _wide_owner(self, fixturedef: Any, kind: str, request: Any) -> Owner:
+        owner = Owner(f"fixture:{fixturedef.argname}:{kind}")
+        self._watch.begin_owner(owner)
+        self._wide_plans[owner.label] = plan_for(request.node, self._default)
+        request.addfinalizer(partial(self._end_owner, owner))  # the first to be added is the last to be called
+        return owner
+
+    def _end_owner(self, owner: Owner) -> None:
+        owner.over = True
+        self._ended.append(owner)
 
     # The verdict.
 
     def _begin(self, item: pytest.Item) -> None:
+        self._end_streams()  # not before: a server ends its own when a test is finished, and lets its clients see it
         self._item = item
+        self._failed = False
+        self._failures_before = item.session.testsfailed
         self._plan = plan = item.stash.get(_PLAN, self._default)
         self._armed = False
-        self._text, self._found, self._exemption = "", [], None
+        self._found, self._exemption = [], None
         self._open_before = set(_open_requests())
-        item.stash[_FAILED] = False
         owner = Owner("test")
         self._watch.open(Scope(owner, plan.grace, ignored=self._ignored))
         OWNER.set(Owner("setup", within=owner))
-        if optional := plan.kinds.difference(DEFAULT_KINDS):
-            self._watch.look_for(optional)
+        if plan.optional_kinds:
+            self._watch.look_for(plan.optional_kinds)
+
+    def pytest_exception_interact(self) -> None:
+        # Not called for what a skip or an expected failure raised, and before the reports of a rerun are known.
+        self._failed = True
+
+    def _end_streams(self) -> None:
+        for request in self._left_open:
+            _end_stream(request)
+        self._left_open.clear()
 
     def _interrupt(self) -> None:
         if self._watch.scope is not None:
             self._watch.scope.interrupted = True
 
-    def _arm(self, item: pytest.Item) -> None:
-        if not self._armed and self._watch.scope is not None and not self._watch.scope.interrupted:
+    def _arm(self) -> None:
+        if not self._armed and self._item is not None:
             self._armed = True
-            item.addfinalizer(self._judge_test)
+            self._item.addfinalizer(self._judge_test)
 
     def _judge_test(self) -> None:
         self._watch.judge(self._open_streams)
@@ -179,10 +176,13 @@ class LeakPlugin:
             self._watch.judge_ended(owner, self._wide_plans[owner.label].grace)
 
     def _newly_open(self) -> list[Any]:
-        return [request for request in _open_requests() if request not in self._open_before]
+        now = _open_requests()
+        return [request for request in now if request not in self._open_before] if now else now
 
     def _open_streams(self) -> list[Leak]:
-        judged = [(request, _stream_leak(request)) for request in self._newly_open()]
+        if not (newly := self._newly_open()):
+            return []
+        judged = [(request, _stream_leak(request)) for request in newly]
         left = [(request, leak) for request, leak in judged if not self._ignored(leak)]
         self._left_open += [request for request, _ in left]
         return [leak for _, leak in left]
@@ -219,10 +219,10 @@ class LeakPlugin:
         plan = self._plan
         if scope is None or scope.interrupted:
             return
+        if not (scope.leaks or scope.lasting or plan.place):
+            return
         if scope.lasting:
             self._found = [_as_dict(leak, item.nodeid, scope.report(""), "allowed") for leak in scope.lasting]
-        if not (scope.leaks or plan.place):
-            return
         report = scope.report(item.nodeid)
         if plan.place:
             fits = plan.expects if plan.expected is not None else bool
@@ -232,7 +232,10 @@ class LeakPlugin:
             texts.append(f"LeakError: {item.name} was expected to leak{plan.said()}, and did not.")
         if report:
             texts += self._report(item, report)
-        self._text = "\n".join(texts)
+        failed = self._failed or item.session.testsfailed > self._failures_before
+        self._summary.collect(self._config.pluginmanager)
+        verdict = Verdict(self._config.pluginmanager, self._found, self._exemption, "\n".join(texts), failed=failed)
+        self._config.pluginmanager.register(verdict)
 
     def _report(self, item: pytest.Item, report: LeakReport) -> list[str]:
         """Tell everybody about leaks; return what to say of those that fail the test."""
@@ -260,30 +263,9 @@ class LeakPlugin:
             return "allowed"
         return "error" if self._mode == "error" or plan.strict or plan.expected is not None else "warn"
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-        report: Any = yield
-        if call.when == "teardown":
-            self._carry(item, report)
-        elif report.failed and call.when == "call":
-            item.stash[_FAILED] = True
-        return report  # type: ignore[no-any-return] # a wrapper returns what it got
 
-    def _carry(self, item: pytest.Item, report: Any) -> None:
-        if self._found or self._exemption:
-            report.mockstream_leaks = self._found
-            report.mockstream_exemption = self._exemption
-        if not self._text:
-            return
-        if report.failed or item.stash.get(_FAILED, False):
-            report.sections.append(("leaks at teardown", self._text))
-        else:
-            report.outcome = "failed"
-            report.longrepr = self._text
-
-
-_FAILED = pytest.StashKey[bool]()
 _PRODUCER = "mockstream producer"
+_DISTRIBUTORS = ("dsession", "pytest_forked")  # they run tests in other processes, of xdist and of pytest-forked
 
 
 def _stream_leak(request: Any) -> Leak:

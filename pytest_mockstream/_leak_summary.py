@@ -1,15 +1,75 @@
-"""What leaked in the whole run: the section at its end, and the JSON report.
+"""What leaked in one test, on its way into the test's report, and in the whole run: the section and the JSON report.
 
-The wall: collects what test reports carry, from this process or from workers; looks at no task or thread.
+The wall: reports of pytest, in this process or from workers; looks at no task or thread.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+
+class Verdict:
+    """The verdict on one test: a plugin for as long as it takes to make the report of its teardown, last of all.
+
+    Args:
+        plugins: where it is registered.
+        found: what leaked, as the JSON report has it.
+        exemption: whose markers were in force, and whether they were needed; None for none.
+        text: what fails the test; empty if nothing does.
+        failed: whether it has failed already; that stays, and the text is added.
+    """
+
+    def __init__(
+        self,
+        plugins: pytest.PytestPluginManager,
+        found: list[dict[str, Any]],
+        exemption: tuple[str, bool] | None,
+        text: str,
+        *,
+        failed: bool,
+    ) -> None:
+        self._plugins = plugins
+        self._found = found
+        self._exemption = exemption
+        self._text = text
+        self._failed = failed
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self) -> Iterator[None]:
+        report: Any = yield
+        self._plugins.unregister(self)
+        report.mockstream_leaks = self._found
+        report.mockstream_exemption = self._exemption
+        if self._text and (report.failed or self._failed):
+            report.sections.append(("leaks at teardown", self._text))
+        elif self._text:
+            report.outcome = "failed"
+            report.longrepr = self._text
+        return report  # type: ignore[no-any-return] # a wrapper returns what it got
+
+
+class _Collector:
+    """Takes what reports carry.
+
+    Attributes:
+        leaks: of all tests.
+        exemptions: whether each was needed, by whose it is.
+    """
+
+    def __init__(self) -> None:
+        self.leaks: list[dict[str, Any]] = []
+        self.exemptions: dict[str, bool] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.leaks += getattr(report, "mockstream_leaks", ())
+        if exemption := getattr(report, "mockstream_exemption", None):
+            place, used = exemption
+            self.exemptions[place] = used or self.exemptions.get(place, False)
 
 
 class LeakSummary:
@@ -25,19 +85,17 @@ class LeakSummary:
         self._head = {"version": 1, "mode": mode, "grace": grace}
         self.armed: dict[str, bool] = {}
         self._path = path
-        self._leaks: list[dict[str, Any]] = []
-        self._exemptions: dict[str, bool] = {}
+        self._collector = _Collector()
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self._leaks += getattr(report, "mockstream_leaks", None) or []
-        if exemption := getattr(report, "mockstream_exemption", None):
-            place, used = exemption
-            self._exemptions[place] = used or self._exemptions.get(place, False)
+    def collect(self, plugins: pytest.PytestPluginManager) -> None:
+        """Begin to take what reports carry; a run whose tests leave nothing never does."""
+        if not plugins.is_registered(self._collector):
+            plugins.register(self._collector)
 
     @property
     def _stale(self) -> list[str]:
         """The places of exemptions that nothing needed in this run."""
-        return [place for place, used in self._exemptions.items() if not used]
+        return [place for place, used in self._collector.exemptions.items() if not used]
 
     def pytest_report_header(self) -> str:
         seen = ", ".join(kind for kind, sees in self.armed.items() if sees)
@@ -51,11 +109,11 @@ class LeakSummary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._path is None or hasattr(session.config, "workerinput"):
             return
-        content = {**self._head, "armed": self.armed, "leaks": self._leaks, "stale": self._stale}
+        content = {**self._head, "armed": self.armed, "leaks": self._collector.leaks, "stale": self._stale}
         Path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self._leaks and not self._stale:
+        if not self._collector.leaks and not self._stale:
             return
         terminalreporter.section("leaks")
         for line in self._lines():
@@ -63,7 +121,7 @@ class LeakSummary:
 
     def _lines(self) -> list[str]:
         sites: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for leak in self._leaks:
+        for leak in self._collector.leaks:
             key = (leak["created_at"], leak["created_in"], leak["kind"], leak["outcome"], leak["owner"])
             sites.setdefault(key, []).append(leak)
         lines = []

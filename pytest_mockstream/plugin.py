@@ -7,6 +7,7 @@ pytest and what is needed to read settings; clients and doors come in inside the
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import hookspecs
-from ._exceptions import ScriptError
+from ._exceptions import ScriptError, UnclosedStreamWarning
+from ._marked import marked
 from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
 
 if TYPE_CHECKING:
@@ -58,9 +60,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    if not sys.warnoptions:
-        # Python hides every ResourceWarning; this one is for the tests' author. First of all, so that any filter wins.
-        config.getini("filterwarnings").insert(0, "default::pytest_mockstream.UnclosedStreamWarning")
     options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
     inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
     try:
@@ -78,6 +77,12 @@ def pytest_configure(config: pytest.Config) -> None:
         register(config, settings)
 
 
+def pytest_sessionstart() -> None:
+    if not sys.warnoptions:
+        # Python hides every ResourceWarning; this one is for the tests' author. Once, below any filter of the ini file.
+        warnings.filterwarnings("default", category=UnclosedStreamWarning)
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     levels = config.stash[_LEVELS]
     settings = resolve(levels)
@@ -88,9 +93,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
+    for item in marked(items, {"mockstream"}):
         _marker_levels(item)
-    swept = [item for item in items if item.get_closest_marker("mockstream_sweep")]
+    swept = list(marked(items, {"mockstream_sweep"}))
     if swept:
         from ._sweep_plugin import SweepPlugin, prepare
 
@@ -115,10 +120,13 @@ def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
     return levels
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    if call.when == "call" and call.excinfo is not None:
-        item.stash[_FAILURE] = call.excinfo.value
+class _FailureNotes:
+    """Notes what made tests fail; registered with the first test that has one of our clients."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.when == "call" and call.excinfo is not None:
+            item.stash[_FAILURE] = call.excinfo.value
 
 
 @pytest.hookimpl(trylast=True)
@@ -140,7 +148,7 @@ def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamCli
     queued, every request gets default_text. The test fails if a script was never asked for, or if a request came that
     no script was left for, even when the code under test swallowed that error.
     """
-    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    settings = _settings_of(request)
     client = request.config.hook.pytest_mockstream_make_client(settings=settings, request=request)
     yield client
     _verify(client, settings, request.node)
@@ -156,7 +164,7 @@ def mock_stream_sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
     """
     from ._sdk import MockStreamSDK
 
-    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    settings = _settings_of(request)
     with MockStreamSDK(
         **asdict(settings.pacing),
         producer=settings.producer,  # type: ignore[arg-type] # checked when it was parsed
@@ -201,7 +209,7 @@ def mock_stream_server(
     keys that are obviously fake. Queue scripts with respond(...), look at .requests afterwards; .url and .base_url(...)
     say where it is. Streams that are still open when the test is over are ended then.
     """
-    settings = resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    settings = _settings_of(request)
     server = _mock_stream_session_server
     server.reset(pacing=settings.pacing, buffer_size=settings.buffer_size)
     for name, value in server.environment().items():
@@ -209,6 +217,14 @@ def mock_stream_server(
     yield server
     server.catch_up()
     _verify(server, settings, request.node)
+
+
+def _settings_of(request: pytest.FixtureRequest) -> Settings:
+    """Return what is in force for a test that has one of our clients."""
+    plugins = request.config.pluginmanager
+    if not plugins.has_plugin("mockstream-failures"):
+        plugins.register(_FailureNotes(), "mockstream-failures")
+    return resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
 
 
 def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:

@@ -298,6 +298,7 @@ print(*sorted(set(sys.modules) - before))
         "pytest_mockstream",
         "pytest_mockstream._exceptions",
         "pytest_mockstream._legal",
+        "pytest_mockstream._marked",
         "pytest_mockstream._pacing",
         "pytest_mockstream._settings",
         "pytest_mockstream.hookspecs",

@@ -155,6 +155,7 @@ class Births:
         # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
         tasks, count, owner_of, bottoms, submitted = self.tasks, self._count, OWNER.get, _BOTTOMS, self.submitted
         remember, forget, module_of = registry.remember, registry.forget, _internals.module_of_frame
+        inner = {name for name in sys.modules if name.startswith("asyncio.") and name not in _LOOP_MODULES}
 
         def died(birth: Any) -> None:
             forget(birth)
@@ -162,7 +163,7 @@ class Births:
 
         def add_and_note(task: asyncio.Task[Any]) -> None:
             depth = 1
-            while (module := module_of(depth) or "")[:7] == "asyncio" and module not in _LOOP_MODULES:
+            while (module := module_of(depth)) in inner:
                 depth += 1
             frames: list[CodeType | int] = []
             note = frames.append

@@ -172,18 +172,14 @@ def is_kept_worker_code(code: CodeType) -> bool:
     return "/anyio/" in code.co_filename or "/trio/" in code.co_filename
 
 
-def give_owners_to_anyio(get: Callable[[], Any], put: Callable[[Any], object]) -> None:
-    """Let anyio's one task that runs all tests and fixtures take the owner from whoever gives it a job.
+ANYIO_BACKENDS = ("anyio._backends._asyncio", "anyio._backends._trio")
+
+
+def give_owners_to_anyio(module: ModuleType, get: Callable[[], Any], put: Callable[[Any], object]) -> None:
+    """Let the one task of an anyio backend that runs all tests and fixtures take the owner from whoever gives it a job.
 
     Its context is that of the first job, for ever; so each job sets it anew.
     """
-    if "anyio" in sys.modules:
-        for name in ("anyio._backends._asyncio", "anyio._backends._trio"):
-            if (module := sys.modules.get(name)) is not None:
-                _give_owners(module, get, put)
-
-
-def _give_owners(module: ModuleType, get: Callable[[], Any], put: Callable[[Any], object]) -> None:
     runner: Any = getattr(module, "TestRunner", None)
     call = getattr(runner, "_call_in_runner_task", None)
     if call is None or getattr(call, "_gives_owner", False):

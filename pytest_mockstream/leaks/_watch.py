@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class LeakWatch:
         self.census: Census | None = None
         self._pid = 0
         self._before: Owner | None = None
+        self._unreached: tuple[str, ...] = _internals.ANYIO_BACKENDS
 
     @property
     def active(self) -> bool:
@@ -76,9 +78,15 @@ class LeakWatch:
 
     def open(self, scope: Scope) -> None:
         """Put a test or block on stage."""
-        _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
+        self._reach_anyio()
         self.scope = scope
         OWNER.set(scope.owner)
+
+    def _reach_anyio(self) -> None:
+        for name in self._unreached:
+            if name in sys.modules:
+                self._unreached = tuple(other for other in self._unreached if other != name)
+                _internals.give_owners_to_anyio(sys.modules[name], OWNER.get, OWNER.set)
 
     def look_for(self, kinds: Iterable[str]) -> None:
         """Look for optional kinds in the scope on stage, too."""
@@ -91,7 +99,7 @@ class LeakWatch:
 
     def begin_call(self) -> None:
         """Say that the setup is over and the test itself begins."""
-        _internals.give_owners_to_anyio(OWNER.get, OWNER.set)
+        self._reach_anyio()
         if self.scope is not None:
             self.scope.called_at = BIRTHS.mark()
             OWNER.set(self.scope.owner)
