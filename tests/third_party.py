@@ -106,8 +106,9 @@ def _run(name: str, folder: Path) -> None:
     if not report.exists():
         print(checked)
         return
-    leaks = json.loads(report.read_text(encoding="utf-8"))["leaks"]
-    print(f"reported: {len(leaks)}")
+    content = json.loads(report.read_text(encoding="utf-8"))
+    armed, leaks = content["armed"], content["leaks"]
+    print(f"reported: {len(leaks)} (armed: {', '.join(kind for kind, sees in armed.items() if sees)})")
     for leak in leaks:
         print(f"  {leak['kind']} {leak['name']!r} of {leak['test']} ({leak['owner']}, {leak['outcome']})")
         print(f"    created at {leak['created_at']}, waits at {leak['waits_at']}; {leak['diagnosis']}")
