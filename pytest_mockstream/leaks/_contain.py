@@ -57,7 +57,8 @@ def _end_on_idle(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task
         pump(loop, left, _MOMENT)
     for task in tasks:
         if not task.done():
-            _close(task)
+            # On the loop: one that catches everything would try again and again, were there none to wait on.
+            loop.call_soon(_close, task)
             pump(loop, [task], _MOMENT)
         _hush(task)
     return stubborn

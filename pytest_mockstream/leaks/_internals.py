@@ -147,6 +147,11 @@ def is_cached_worker(thread: threading.Thread) -> bool:
     return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
 
 
+def has_job(worker: object) -> bool:
+    """Tell whether a worker of trio was given a job; it may not have waked up for it yet."""
+    return getattr(worker, "_job", None) is not None
+
+
 def context_of_job(frame: FrameType | None) -> contextvars.Context | None:
     """Return the context that a worker of anyio or trio runs its job in, as far as its frames show it."""
     while frame is not None:

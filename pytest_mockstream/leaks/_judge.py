@@ -183,7 +183,9 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
     raw = _raw_suspects(scope)
     if not suspects and not raw:
         return
-    settle_threads([found.thread for found, _ in suspects], deadline)
+    workers = [found.thread for found, _ in suspects if found.thread in BIRTHS.workers]
+    watch(lambda: all(map(_is_at_rest, workers)), deadline)  # right after a result was set, a worker looks busy
+    settle_threads([found.thread for found, _ in suspects if found.thread not in workers], deadline)
     watch(lambda: not _alive(raw), deadline)
     if any(found.thread.is_alive() for found, _ in suspects):
         gc.collect()  # a pool that only a cycle keeps alive ends its workers now
@@ -199,6 +201,11 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
         for _, birth, _ in raw:
             if birth is not None:
                 birth.reported = True
+
+
+def _is_at_rest(worker: threading.Thread) -> bool:
+    found = seen(worker, _internals.frames())
+    return not worker.is_alive() or exception_for(THREAD_RULES, found) is not None
 
 
 def _convict_threads(scope: Scope, convicts: list[tuple[SeenThread, str]]) -> None:

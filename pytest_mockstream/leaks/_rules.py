@@ -91,17 +91,19 @@ def is_idle_worker(seen: SeenThread) -> bool:
 
 
 def _is_idle_anyio_worker(seen: SeenThread) -> bool:
-    """Tell whether it waits in ``queue.get`` called straight from anyio's own loop."""
-    inner = [stop.code for stop in seen.stops]
-    for code, caller in pairwise(inner):
-        if caller.co_qualname == "WorkerThread.run" and "/anyio/" in caller.co_filename:
-            return code is queue.Queue.get.__code__
+    """Tell whether it waits in ``queue.get`` called straight from anyio's own loop, and no job is on its way to it."""
+    for stop, caller in pairwise(seen.stops):
+        if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in caller.code.co_filename:
+            return stop.code is queue.Queue.get.__code__ and stop.frame.f_locals["self"].empty()
     return False
 
 
 def _is_idle_trio_worker(seen: SeenThread) -> bool:
-    code = seen.stops[0].code if seen.stops else None
-    return code is not None and code.co_name == "_work" and code.co_filename.endswith("/trio/_core/_thread_cache.py")
+    if not seen.stops:
+        return False
+    code = seen.stops[0].code
+    is_waiting = code.co_name == "_work" and code.co_filename.endswith("/trio/_core/_thread_cache.py")
+    return is_waiting and not _internals.has_job(seen.stops[0].frame.f_locals.get("self"))
 
 
 def _is_debugger(seen: SeenThread) -> bool:

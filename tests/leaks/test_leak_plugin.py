@@ -360,6 +360,13 @@ async def stubborn():
     while True:
         try: await asyncio.sleep(3600)
         except asyncio.CancelledError: pass
+async def catches_everything():
+    while True:
+        try: await asyncio.sleep(3600)
+        except BaseException: pass
+async def test_catches_everything():
+    KEPT.append(asyncio.ensure_future(catches_everything()))
+    await asyncio.sleep(0)
 async def test_stubborn():
     KEPT.append(asyncio.ensure_future(stubborn()))
     await asyncio.sleep(0)
@@ -371,7 +378,7 @@ async def test_on_a_wider_loop():
 async def test_next(): pass
 """)
 
-    assert [test for test, *_ in made.leaks] == ["test_stubborn", "test_on_a_wider_loop"]
+    assert [test for test, *_ in made.leaks] == ["test_catches_everything", "test_stubborn", "test_on_a_wider_loop"]
     assert {leak["diagnosis"] for leak in made.data["leaks"]} == {"It swallowed its cancellation."}
 
 
