@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_mockstream import MockStreamClient
 from pytest_mockstream._settings import SETTINGS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -25,7 +26,8 @@ def test_block_runs(pytester: pytest.Pytester, code: str, needs: str | None) -> 
     pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
     if code.startswith("# conftest.py\n"):
         pytester.makeconftest(code)
-        code = "def test_it(mock_stream_client): assert mock_stream_client.default_text == 'Bonjour.'"
+        text = "Bonjour." if "Bonjour." in code else MockStreamClient().default_text
+        code = f"def test_it(mock_stream_client): assert mock_stream_client.default_text == {text!r}"
     pytester.makepyfile(test_block=code)
 
     result = pytester.runpytest_subprocess("-W", "error", "-p", "no:looptime_plugin")
