@@ -341,6 +341,48 @@ def pytest_runtest_setup(item):
     assert made.leaks == [("test", "setup", "thread", "error")]
 
 
+def test_thread_of_a_hook_that_refuses_the_setup_is_a_leak(run: Runner) -> None:
+    made = run(
+        "def test(): pass",
+        conftest="""
+import pytest, threading
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    pytest.skip("not today")
+""",
+    )
+
+    made.result.assert_outcomes(skipped=1, errors=1)
+    assert made.leaks == [("test", "setup", "thread", "error")]
+
+
+def test_markers_of_the_last_test_do_not_excuse_a_wide_fixture(run: Runner) -> None:
+    made = run("""
+@pytest.fixture(scope="session")
+def forgetful(): leak_thread()
+@pytest.mark.allow_leaks(reason="not ours")
+def test(forgetful): pass
+""")
+
+    assert made.leaks == [("test", "fixture:forgetful:session", "thread", "error")]
+    assert made.data["stale"] == ["test_it.py::test"]
+
+
+def test_marker_of_a_module_excuses_its_fixtures_and_one_leak_keeps_it_fresh(run: Runner) -> None:
+    made = run("""
+pytestmark = pytest.mark.allow_leaks(reason="not ours")
+@pytest.fixture(scope="module")
+def forgetful(): leak_thread()
+def test_leaks(forgetful): leak_thread()
+def test_is_clean(): pass
+""")
+
+    made.result.assert_outcomes(passed=2)
+    assert {outcome for *_, outcome in made.leaks} == {"allowed"}
+    assert made.data["stale"] == []
+
+
 def test_task_of_a_finaliser_is_not_the_bystanders(run: Runner) -> None:
     made = run("""
 class Client:
