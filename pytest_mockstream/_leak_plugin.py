@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from ._leak_markers import MARKERS, Plan, plan_for
-from ._leak_summary import LeakSummary, Verdict
+from ._leak_summary import LeakSummary, Verdict, plural
 from ._marked import marked
 from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
 
@@ -59,6 +59,9 @@ class LeakPlugin:
     def pytest_sessionstart(self) -> None:
         self._watch.start()
         self._summary.armed = {**sees(self._watch), "streams": True}
+        if optional := self._default.optional_kinds:
+            seen = self._watch.can_see(optional)
+            self._summary.armed |= {plural(kind): sees for kind, sees in seen.items()}
         if any(map(self._config.pluginmanager.hasplugin, _DISTRIBUTORS)):
             self._summary.collect(self._config.pluginmanager)
 

@@ -141,9 +141,13 @@ class LeakSummary:
 _LASTING = {"import": "an import", "plugin": "a plugin of a pytest session inside this one"}
 
 
+def plural(noun: str) -> str:
+    """Return the word for more than one."""
+    return "processes" if noun == "process" else f"{noun}s"
+
+
 def _number(count: int, noun: str) -> str:
-    plural = "processes" if noun == "process" else f"{noun}s"
-    return f"{count} {noun if count == 1 else plural}"
+    return f"{count} {noun if count == 1 else plural(noun)}"
 
 
 def _said(outcome: str) -> str:

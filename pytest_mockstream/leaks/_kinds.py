@@ -61,6 +61,11 @@ class _Made:
         self.loop: asyncio.AbstractEventLoop | None = None
 
 
+def can_see(kind: str) -> bool:
+    """Tell whether what is patched for an optional kind is there, on this platform and in this Python."""
+    return kind in _PATCHES and all(name in vars(where) for where, name, _ in _PATCHES[kind])
+
+
 class Census:
     """Births of the optional kinds, from the moment that a kind was asked for."""
 
@@ -72,7 +77,7 @@ class Census:
 
     def look_for(self, kinds: Iterable[str]) -> None:
         """Begin to note kinds."""
-        for kind in sorted(set(kinds) & set(_PATCHES) - self._kinds):
+        for kind in sorted(kind for kind in set(kinds) - self._kinds if can_see(kind)):
             self._kinds.add(kind)
             self._undo += [_internals.patch(where, name, wrap(self)) for where, name, wrap in _PATCHES[kind]]
 

@@ -97,6 +97,12 @@ class LeakWatch:
         if self.scope is not None:
             self.scope.kinds = frozenset(kinds)
 
+    def can_see(self, kinds: Iterable[str]) -> dict[str, bool]:
+        """Return which of these optional kinds can be seen."""
+        from ._kinds import can_see
+
+        return {kind: can_see(kind) for kind in sorted(kinds)}
+
     def begin_call(self) -> None:
         """Say that the setup is over and the test itself begins."""
         self._reach_anyio()

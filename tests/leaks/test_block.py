@@ -306,6 +306,25 @@ def test_idle_loop_is_pumped() -> None:
     assert over
 
 
+def test_coroutine_that_its_loop_has_not_come_to_yet_is_a_leak() -> None:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def block() -> None:
+        loop.call_soon_threadsafe(threading.Event().wait, 0.1)
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(NEVER), loop)
+
+    (leak,) = sync_report_of(block, grace=0.3).leaks
+
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+    assert leak.kind == "task"
+    assert leak.created_at is not None
+    assert leak.created_at.function.endswith("block")
+
+
 def test_finished_tasks_are_not_kept() -> None:
     from pytest_mockstream.leaks._births import BIRTHS
 

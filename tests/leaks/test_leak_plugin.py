@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
 HEAD = """
 import asyncio, os, threading, time, unittest, pytest
 KEPT = []
@@ -92,6 +94,18 @@ async def test_clean(): await leak_task(0)
             "test_it.py:4 in leak_task: 1 task in 1 test",
         ]
     )
+
+
+def test_report_is_the_one_that_the_readme_explains(pytester: pytest.Pytester, lean_pytest: None) -> None:
+    code = README.partition("```python\n# test_pump.py\n")[2].partition("```")[0]
+    report = README.partition("```text\nLeakError: ")[2].partition("```")[0]
+    pytester.makeini(INI)
+    pytester.makepyfile(test_pump="# test_pump.py\n" + code.replace("@pytest.mark.expect_leak", "# expect_leak"))
+
+    result = pytester.runpytest_subprocess()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"LeakError: {report.splitlines()[0]}", *report.splitlines()[1:]], consecutive=True)
 
 
 def test_skip_and_xfail_stay_and_the_leak_is_an_error(run: Runner) -> None:
@@ -327,6 +341,48 @@ def pytest_runtest_setup(item):
     assert made.leaks == [("test", "setup", "thread", "error")]
 
 
+def test_thread_of_a_hook_that_refuses_the_setup_is_a_leak(run: Runner) -> None:
+    made = run(
+        "def test(): pass",
+        conftest="""
+import pytest, threading
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    pytest.skip("not today")
+""",
+    )
+
+    made.result.assert_outcomes(skipped=1, errors=1)
+    assert made.leaks == [("test", "setup", "thread", "error")]
+
+
+def test_markers_of_the_last_test_do_not_excuse_a_wide_fixture(run: Runner) -> None:
+    made = run("""
+@pytest.fixture(scope="session")
+def forgetful(): leak_thread()
+@pytest.mark.allow_leaks(reason="not ours")
+def test(forgetful): pass
+""")
+
+    assert made.leaks == [("test", "fixture:forgetful:session", "thread", "error")]
+    assert made.data["stale"] == ["test_it.py::test"]
+
+
+def test_marker_of_a_module_excuses_its_fixtures_and_one_leak_keeps_it_fresh(run: Runner) -> None:
+    made = run("""
+pytestmark = pytest.mark.allow_leaks(reason="not ours")
+@pytest.fixture(scope="module")
+def forgetful(): leak_thread()
+def test_leaks(forgetful): leak_thread()
+def test_is_clean(): pass
+""")
+
+    made.result.assert_outcomes(passed=2)
+    assert {outcome for *_, outcome in made.leaks} == {"allowed"}
+    assert made.data["stale"] == []
+
+
 def test_task_of_a_finaliser_is_not_the_bystanders(run: Runner) -> None:
     made = run("""
 class Client:
@@ -492,6 +548,15 @@ def test_ini_switches_kinds_on(run: Runner) -> None:
     )
 
     assert made.leaks == [("test", "test", "timer", "error")]
+    assert "(armed: tasks, threads, streams, timers)" in made.text
+
+
+def test_header_says_what_it_cannot_see(run: Runner) -> None:
+    conftest = "import asyncio\ndel asyncio.selector_events.BaseSelectorEventLoop.add_reader\n"
+
+    made = run("def test(): pass", ini="mockstream_leak_kinds = reader timer\n", conftest=conftest)
+
+    assert "(armed: tasks, threads, streams, timers; cannot see: readers)" in made.text
 
 
 def test_hooks_ignore_and_take_note(run: Runner) -> None:
