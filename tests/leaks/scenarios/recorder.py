@@ -26,6 +26,9 @@ class Recorder:
         self._warnings: defaultdict[str, list[str]] = defaultdict(list)
         self._texts: defaultdict[str, str] = defaultdict(str)
 
+    def pytest_collection_finish(self) -> None:
+        from . import early_ticker  # noqa: F401 # its thread runs before the first test
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if os.getpid() != self._process and report.when == "teardown":
