@@ -27,7 +27,6 @@ from ._leak_summary import LeakSummary, Verdict, plural
 from ._marked import marked
 from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
 
-_LEAKS = pytest.StashKey[list[dict[str, Any]]]()
 _PLAN = pytest.StashKey[Plan]()
 
 

@@ -202,8 +202,12 @@ class Connection(asyncio.Protocol):
             headers = [("content-type", "application/json"), ("connection", "close")]
             self.send_head(status, [*headers, ("content-length", str(len(body)))])
             self.send(h11.Data(data=body), h11.EndOfMessage())
-        self._transport.write_eof()
-        self._allow(_LINGER_SECONDS)
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client's reset came first, and asyncio lets the kernel's error out
+            self.abort()
+        else:
+            self._allow(_LINGER_SECONDS)
 
     def _allow(self, seconds: float | None) -> None:
         """Let the client take so long for what it has to do now; None for as long as it likes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -246,6 +247,27 @@ def _broken(chance: random.Random) -> bytes:
             start, end = sorted(chance.sample(range(len(request)), 2))
             return bytes(request[:end] + request[start:])
     return chance.randbytes(chance.randint(1, 500))
+
+
+def test_a_client_that_goes_while_it_is_refused_is_no_error(
+    mock_stream_server: MockStreamServer,
+    wire: Wire,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mock_stream_server.respond("still here", times=None)
+
+    def is_gone(sock: socket.socket, how: int) -> None:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))  # as the kernel says once the client's RST is in
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "shutdown", is_gone)
+        wire.send(chat_request() + b"nonsense\r\n\r\n")
+        wire.read_to_end()
+
+    assert text_of(ask()) == "still here"
+    assert caplog.records == []
 
 
 def _descriptors() -> int:
