@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -42,14 +42,13 @@ class LeakPlugin:
         self._watch = LeakWatch(closing=self._streams_in)
         self._item: pytest.Item | None = None
         self._plan = default
+        self._plans_differ = False
         self._armed = False
         self._failed = False
         self._failures_before = 0
-        self._open_before: set[Any] = set()
+        self._open_before: Collection[Any] = ()
         self._ended: list[Owner] = []
         self._wide_plans: dict[str, Plan] = {}
-        self._found: list[dict[str, Any]] = []
-        self._exemption: tuple[str, bool] | None = None
         self._left_open: list[Any] = []
 
     # The session.
@@ -79,22 +78,24 @@ class LeakPlugin:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in marked(items, MARKERS):
             item.stash[_PLAN] = plan_for(item, self._default)
+            self._plans_differ = True
 
     # One test.
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self._begin(item)
-        result = yield
-        self._arm()
-        return result
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
+        if not self._armed:
+            self._arm()
         self._watch.begin_call()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        if self._watch.scope is None:  # somebody refused its setup before we came; wider fixtures end with it, still
+            self._begin(item)
         try:
             return (yield)
         except (KeyboardInterrupt, pytest.exit.Exception):
@@ -103,16 +104,18 @@ class LeakPlugin:
         finally:
             if not self._armed:  # its setup was refused, or failed before any of its own fixtures began
                 self._judge_test()
-            self._judge_fixtures()
+            if self._ended:
+                self._judge_fixtures()
             self._conclude(item)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         scope = self._watch.scope
-        if scope is None:
-            return (yield)
+        if scope is None or str(getattr(fixturedef.func, "__module__", "")).startswith("_pytest."):
+            return (yield)  # what pytest has of its own, parameters above all, starts nothing
         if (kind := fixturedef.scope) == "function":
-            self._arm()
+            if not self._armed:
+                self._arm()
             owner = Owner(f"fixture:{fixturedef.argname}:function", scope.owner)
         else:
             owner = self._wide_owner(fixturedef, kind, request)
@@ -137,17 +140,17 @@ class LeakPlugin:
     # The verdict.
 
     def _begin(self, item: pytest.Item) -> None:
-        self._end_streams()  # not before: a server ends its own when a test is finished, and lets its clients see it
+        if self._left_open:  # not before: a server ends its own when a test is finished, and lets its clients see it
+            self._end_streams()
         self._item = item
         self._failed = False
         self._failures_before = item.session.testsfailed
-        self._plan = plan = item.stash.get(_PLAN, self._default)
+        self._plan = plan = item.stash.get(_PLAN, self._default) if self._plans_differ else self._default
         self._armed = False
-        self._found, self._exemption = [], None
-        self._open_before = set(_open_requests())
-        owner = Owner("test")
-        self._watch.open(Scope(owner, plan.grace, ignored=self._ignored))
-        OWNER.set(Owner("setup", within=owner))
+        now = _open_requests()
+        self._open_before = set(now) if now else ()
+        scope = Scope(Owner("test"), plan.grace, self._ignored)
+        self._watch.open(scope, Owner("setup", scope.owner))
         if plan.optional_kinds:
             self._watch.look_for(plan.optional_kinds)
 
@@ -165,7 +168,7 @@ class LeakPlugin:
             self._watch.scope.interrupted = True
 
     def _arm(self) -> None:
-        if not self._armed and self._item is not None:
+        if self._item is not None:
             self._armed = True
             self._item.addfinalizer(self._judge_test)
 
@@ -177,9 +180,9 @@ class LeakPlugin:
         for owner in ended:
             self._watch.judge_ended(owner, self._wide_plans[owner.label].grace)
 
-    def _newly_open(self) -> list[Any]:
+    def _newly_open(self) -> Collection[Any]:
         now = _open_requests()
-        return [request for request in now if request not in self._open_before] if now else now
+        return [request for request in now if request not in self._open_before] if now else ()
 
     def _open_streams(self) -> list[Leak]:
         if not (newly := self._newly_open()):
@@ -223,32 +226,37 @@ class LeakPlugin:
             return
         if not (scope.leaks or scope.lasting or plan.place):
             return
-        if scope.lasting:
-            self._found = [_as_dict(leak, item.nodeid, scope.report(""), "allowed") for leak in scope.lasting]
         report = scope.report(item.nodeid)
+        found = [(leak, "allowed") for leak in scope.lasting]
+        exemption: tuple[str, bool] | None = None
+        texts = []
         if plan.place:
             fits = plan.expects if plan.expected is not None else bool
-            self._exemption = plan.place, any(fits(leak) for leak in report.leaks if leak.owner not in self._wide_plans)
-        texts = []
-        if plan.expected is not None and self._exemption and not self._exemption[1]:
-            texts.append(f"LeakError: {item.name} was expected to leak{plan.said()}, and did not.")
+            exemption = plan.place, any(fits(leak) for leak in report.leaks if leak.owner not in self._wide_plans)
+            if plan.expected is not None and not exemption[1]:
+                texts.append(f"LeakError: {item.name} was expected to leak{plan.said()}, and did not.")
         if report:
-            texts += self._report(item, report)
-        failed = self._failed or item.session.testsfailed > self._failures_before
+            judged = self._tell(item, report)
+            found += judged
+            if bad := tuple(leak for leak, outcome in judged if outcome == "error"):
+                texts.append(f"LeakError: {replace(report, leaks=bad, title=item.name)}")
         self._summary.collect(self._config.pluginmanager)
-        verdict = Verdict(self._config.pluginmanager, self._found, self._exemption, "\n".join(texts), failed=failed)
+        verdict = Verdict(
+            self._config.pluginmanager,
+            [_as_dict(leak, item.nodeid, report, outcome) for leak, outcome in found],
+            exemption,
+            "\n".join(texts),
+            failed=self._failed or item.session.testsfailed > self._failures_before,
+        )
         self._config.pluginmanager.register(verdict)
 
-    def _report(self, item: pytest.Item, report: LeakReport) -> list[str]:
-        """Tell everybody about leaks; return what to say of those that fail the test."""
+    def _tell(self, item: pytest.Item, report: LeakReport) -> list[tuple[Leak, str]]:
+        """Tell everybody about leaks; return what becomes of each."""
         self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
-        outcomes = [self._outcome(leak) for leak in report.leaks]
-        judged = list(zip(report.leaks, outcomes, strict=True))
-        self._found += [_as_dict(leak, item.nodeid, report, outcome) for leak, outcome in judged]
-        if "warn" in outcomes:
+        judged = [(leak, self._outcome(leak)) for leak in report.leaks]
+        if any(outcome == "warn" for _, outcome in judged):
             self._warn(item, report)
-        bad = tuple(leak for leak, outcome in judged if outcome == "error")
-        return [f"LeakError: {replace(report, leaks=bad, title=item.name)}"] if bad else []
+        return judged
 
     def _warn(self, item: pytest.Item, report: LeakReport) -> None:
         # A filter that makes errors of warnings shall not make one of this: the user asked for a warning.

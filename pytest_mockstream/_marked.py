@@ -14,12 +14,18 @@ import pytest
 def marked(items: Iterable[pytest.Item], names: Collection[str]) -> Iterator[pytest.Item]:
     """Return the tests that bear one of these markers, by themselves or by their class, module or package.
 
-    Asks each of these once, and not anew for each test in it, as ``iter_markers`` does.
+    Asks each of these once for the tests in a row that it has, and not anew for each test, as ``iter_markers`` does.
     """
-    parents: dict[Any, bool] = {}
+    parent: Any = None
+    inherited = False
     for item in items:
-        parent: Any = item.parent
-        if (inherited := parents.get(parent)) is None:
-            inherited = parents[parent] = any(mark.name in names for mark in parent.iter_markers())
-        if inherited or any(mark.name in names for mark in item.own_markers):
+        if item.parent is not parent:
+            parent = item.parent
+            inherited = any(mark.name in names for mark in parent.iter_markers())
+        if inherited:
             yield item
+            continue
+        for mark in item.own_markers:
+            if mark.name in names:
+                yield item
+                break

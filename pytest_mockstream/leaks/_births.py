@@ -98,14 +98,11 @@ class Births:
         self.raw: dict[int, Birth] = {}
         self.jobs: dict[int, Job] = {}
         self.submitted: dict[int, Submission] = {}
-        self.workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        self.workers: set[weakref.ref[threading.Thread]] = set()
         self._count = itertools.count(1)
+        self.mark = self._count.__next__
         self._installed = 0
         self._undo: list[Callable[[], None]] = []
-
-    def mark(self) -> int:
-        """Return a serial number that is higher than that of every birth so far."""
-        return next(self._count)
 
     def pending_since(self, mark: int) -> Iterator[TaskBirth]:
         """Return the births after a mark whose tasks are not done, the oldest first."""
@@ -192,7 +189,7 @@ class Births:
             owner = lasting or pool_owner(thread) or OWNER.get() or owner_of_thread()
             setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
             if _internals.is_cached_worker(thread):
-                self.workers.add(thread)
+                self.workers.add(weakref.ref(thread, self.workers.discard))
             start(thread)
 
         return wrapper

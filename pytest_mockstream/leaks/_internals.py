@@ -20,9 +20,8 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import CodeType, FrameType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Frames below these are the loop's or the runner's, not the creator's.
 LOOP_CODES: frozenset[CodeType] = frozenset(
@@ -63,8 +62,7 @@ def patch(
     return lambda: setattr(where, name, original)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRegistry:
+class TaskRegistry(NamedTuple):
     """How asyncio's register of tasks takes a weak reference in, and lets it go."""
 
     remember: Callable[[weakref.ref[Any]], None]
@@ -231,6 +229,5 @@ def runner_loop(runner: asyncio.Runner) -> asyncio.AbstractEventLoop | None:
     return loop if isinstance(loop, asyncio.AbstractEventLoop) and not loop.is_closed() else None
 
 
-def frames() -> dict[int, Any]:
-    """Return the innermost frame of every thread that runs Python, by identifier."""
-    return sys._current_frames()
+#: The innermost frame of every thread that runs Python, by identifier.
+frames: Callable[[], dict[int, Any]] = sys._current_frames

@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -169,21 +170,30 @@ def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
 # Threads.
 
 
+def _no_thread_came(scope: Scope) -> bool:
+    return (
+        BIRTHS.threads_started == scope.started
+        and not BIRTHS.jobs
+        and scope.idents.issuperset(_internals.frames())
+        and not BIRTHS.workers
+    )
+
+
+def is_quiet(scope: Scope) -> bool:
+    """Tell at a glance whether nothing runs that was not there before, and nothing that could have got new work."""
+    return not BIRTHS.tasks and not BIRTHS.submitted and _no_thread_came(scope)
+
+
 def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
-    if (
-        not BIRTHS.workers
-        and not BIRTHS.jobs
-        and BIRTHS.threads_started == scope.started
-        and scope.idents.issuperset(_internals.frames())
-    ):
+    if _no_thread_came(scope):
         return
     judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
     suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
         return
-    workers = [found.thread for found, _ in suspects if found.thread in BIRTHS.workers]
+    workers = [found.thread for found, _ in suspects if weakref.ref(found.thread) in BIRTHS.workers]
     watch(lambda: all(map(_is_at_rest, workers)), deadline)  # right after a result was set, a worker looks busy
     settle_threads([found.thread for found, _ in suspects if found.thread not in workers], deadline)
     watch(lambda: not _alive(raw), deadline)
@@ -243,7 +253,7 @@ def _found(scope: Scope, thread: threading.Thread, frames: dict[int, Any]) -> Se
     birth = birth_of(thread)
     if birth.serial > scope.mark if birth else thread.ident not in scope.idents:
         return seen(thread, frames)
-    if thread in BIRTHS.workers and (job := _job(thread, frames)) is not None and job.serial > scope.mark:
+    if weakref.ref(thread) in BIRTHS.workers and (job := _job(thread, frames)) is not None and job.serial > scope.mark:
         return seen(thread, frames, job)
     return None
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_mockstream._callsite import CallSite, is_library, is_ours
 
@@ -21,8 +20,7 @@ _INNER = ("cr_await", "gi_yieldfrom", "ag_await")
 _WRAPPERS = frozenset({"async_generator_asend", "async_generator_athrow", "coroutine_wrapper", "anext_awaitable"})
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """One frame of something that waits.
 
     Attributes:

@@ -7,12 +7,10 @@ task inherits it with its creator's context.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 
-@dataclass(slots=True, eq=False)
 class Owner:
-    """A test, a fixture, or whatever else starts things.
+    """A test, a fixture, or whatever else starts things. Each test makes several: what is seldom set costs nothing.
 
     Attributes:
         label: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"``, ``"plugin"`` or ``"block"``.
@@ -21,23 +19,22 @@ class Owner:
         leaked: whether something of it was left; what that starts later is not the next test's.
         mark: the serial number that births had reached when it began.
         threads: how many threads there were then.
+        root: the outermost owner, which is judged.
     """
 
-    label: str
-    within: Owner | None = None
-    over: bool = False
-    leaked: bool = False
-    mark: int = 0
-    threads: int = 0
+    over = False
+    leaked = False
+    mark = 0
+    threads = 0
+
+    def __init__(self, label: str, within: Owner | None = None) -> None:
+        self.label = label
+        self.within = within
+        self.root: Owner = self if within is None else within.root
 
     def belongs_to(self, owner: Owner) -> bool:
         """Tell whether this is an owner, or part of it."""
         return self is owner or (self.within is not None and self.within.belongs_to(owner))
-
-    @property
-    def root(self) -> Owner:
-        """The outermost owner, which is judged."""
-        return self if self.within is None else self.within.root
 
 
 #: What an import started, or what a plugin of a pytest session inside this one started when that began, lives as long

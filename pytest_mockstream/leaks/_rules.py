@@ -9,9 +9,8 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import _internals, _look
 from ._births import Birth, TaskBirth
@@ -21,8 +20,7 @@ from ._settle import closes_generator
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule(Generic[T]):
+class Rule(NamedTuple, Generic[T]):
     """One exception.
 
     Attributes:
@@ -64,8 +62,7 @@ TASK_RULES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SeenThread:
+class SeenThread(NamedTuple):
     """A thread, where it stands, the innermost frame first, and who is behind it."""
 
     thread: threading.Thread

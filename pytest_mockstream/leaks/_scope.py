@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from . import _internals
 from ._births import BIRTHS
@@ -20,9 +19,8 @@ def _nothing(leak: Leak) -> bool:
     return False
 
 
-@dataclass(slots=True, eq=False)
 class Scope:
-    """What is known of a test or block on stage.
+    """What is known of a test or block on stage. Each test makes one: what is seldom set costs nothing.
 
     Attributes:
         owner: its owner.
@@ -40,19 +38,21 @@ class Scope:
         kinds: the optional kinds that are looked for.
     """
 
-    owner: Owner
-    grace: float
-    ignored: Callable[[Leak], bool] = _nothing
-    mark: int = field(default_factory=BIRTHS.mark)
-    idents: frozenset[int] = field(default_factory=lambda: frozenset(_internals.frames()))
-    started: int = field(default_factory=lambda: BIRTHS.threads_started)
-    leaks: list[Leak] = field(default_factory=list)
-    lasting: list[Leak] = field(default_factory=list)
-    interrupted: bool = False
-    called_at: float = math.inf
+    interrupted = False
+    called_at = math.inf
     ending: Owner | None = None
     counts: Counts | None = None
     kinds: frozenset[str] = frozenset()
+
+    def __init__(self, owner: Owner, grace: float, ignored: Callable[[Leak], bool] = _nothing) -> None:
+        self.owner = owner
+        self.grace = grace
+        self.ignored = ignored
+        self.mark = BIRTHS.mark()
+        self.idents = frozenset(_internals.frames())
+        self.started = BIRTHS.threads_started
+        self.leaks: list[Leak] = []
+        self.lasting: list[Leak] = []
 
     def blame(self, owner: Owner | None, serial: int = 0) -> str | None:
         """Return the label of who is to blame for something that was born in this scope's time; None: not this one."""

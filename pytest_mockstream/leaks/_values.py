@@ -6,7 +6,7 @@ The wall: frozen data and its text form as JSON; no object that leaked is held.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_mockstream._callsite import CallSite
 
@@ -64,12 +64,14 @@ class Leak:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """How many tasks and threads there were before, and are after."""
 
     tasks: tuple[int, int] = (0, 0)
     threads: tuple[int, int] = (0, 0)
+
+
+_NONE_COUNTED = Counts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class LeakReport:
     """
 
     leaks: tuple[Leak, ...] = ()
-    counts: Counts = Counts()
+    counts: Counts = _NONE_COUNTED
     grace: float = 0.2
     title: str = "the block"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _internals
 from ._births import BIRTHS
-from ._judge import await_submitted, judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
+from ._judge import await_submitted, is_quiet, judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
 from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import Deadline, can_pump, close_dropped_generators
@@ -35,24 +35,25 @@ class LeakWatch:
 
     Args:
         closing: is told of a loop that is about to be closed; what it returns is asked for leaks when that is done.
+
+    Attributes:
+        scope: on stage; None between two of them.
+        census: sees the optional kinds, once they are asked for.
+        active: whether it watches; in a forked child it does no more.
     """
 
     def __init__(self, closing: Callable[[asyncio.AbstractEventLoop], Callable[[], list[Leak]]] | None = None) -> None:
         self.scope: Scope | None = None
         self._closing = closing
         self.census: Census | None = None
-        self._pid = 0
+        self.active = False
         self._before: Owner | None = None
         self._unreached: tuple[str, ...] = _internals.ANYIO_BACKENDS
-
-    @property
-    def active(self) -> bool:
-        """Whether this process is the one that began to watch."""
-        return self._pid == os.getpid()
+        self._modules = 0
 
     def start(self) -> None:
         """Begin to watch."""
-        self._pid = os.getpid()
+        self.active = True
         self._before = OWNER.get()
         BIRTHS.install()
         if not _WATCHES:
@@ -67,6 +68,7 @@ class LeakWatch:
 
     def stop(self) -> None:
         """Stop to watch and put everything back."""
+        self.active = False
         _WATCHES.remove(self)
         if self.census is not None:
             self.census.stop()
@@ -76,13 +78,16 @@ class LeakWatch:
         BIRTHS.uninstall()
         OWNER.set(self._before)
 
-    def open(self, scope: Scope) -> None:
-        """Put a test or block on stage."""
+    def open(self, scope: Scope, first: Owner | None = None) -> None:
+        """Put a test or block on stage; what begins it may have an owner of its own."""
         self._reach_anyio()
         self.scope = scope
-        OWNER.set(scope.owner)
+        OWNER.set(first or scope.owner)
 
     def _reach_anyio(self) -> None:
+        if self._modules == (now := len(sys.modules)):
+            return
+        self._modules = now
         for name in self._unreached:
             if name in sys.modules:
                 self._unreached = tuple(other for other in self._unreached if other != name)
@@ -112,9 +117,10 @@ class LeakWatch:
 
     def close(self) -> None:
         """Take it off."""
-        if self.scope is not None:
-            self.scope.owner.over = True
-            self.scope.owner.leaked = bool(self.scope.leaks)
+        if (scope := self.scope) is not None:
+            scope.owner.over = True
+            if scope.leaks:
+                scope.owner.leaked = True
         self.scope = None
         OWNER.set(self._before)
 
@@ -127,6 +133,9 @@ class LeakWatch:
         """
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
+            return
+        if self.census is None and is_quiet(scope):
+            scope.leaks += streams()
             return
         deadline = Deadline(scope.grace)
         await_submitted(scope, deadline)
@@ -192,6 +201,15 @@ class LeakWatch:
 # and what it judged is done when the outer one looks.
 _WATCHES: list[LeakWatch] = []
 _UNDO: list[Callable[[], None]] = []
+
+
+def _take_no_part() -> None:
+    for watch in _WATCHES:
+        watch.active = False
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_take_no_part)
 
 
 def _looking_on(loop: asyncio.AbstractEventLoop) -> AbstractContextManager[None]:
