@@ -82,20 +82,17 @@ class LeakPlugin:
 
     # One test.
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         self._begin(item)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_call(self) -> None:
+        result = yield
         if not self._armed:
             self._arm()
         self._watch.begin_call()
+        return result
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
-        if self._watch.scope is None:  # somebody refused its setup before we came; wider fixtures end with it, still
-            self._begin(item)
         try:
             return (yield)
         except (KeyboardInterrupt, pytest.exit.Exception):

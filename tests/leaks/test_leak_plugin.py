@@ -357,6 +357,23 @@ def pytest_runtest_setup(item):
     assert made.leaks == [("test", "setup", "thread", "error")]
 
 
+def test_hook_of_a_folder_comes_after_the_watch_has_begun(run: Runner, pytester: pytest.Pytester) -> None:
+    folder = pytester.mkdir("folder")
+    (folder / "conftest.py").write_text(
+        """
+import pytest, threading
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+    )
+    (folder / "test_in_folder.py").write_text("def test(): pass")
+
+    made = run("def test_before(): pass")
+
+    assert made.leaks == [("test", "setup", "thread", "error")]
+
+
 def test_markers_of_the_last_test_do_not_excuse_a_wide_fixture(run: Runner) -> None:
     made = run("""
 @pytest.fixture(scope="session")
