@@ -16,8 +16,7 @@ from ._legal import duration, integer, one_of
 from ._pacing import Pacing
 from ._playback import Playback
 from ._playbook import Playbook
-from ._script import Script
-from ._scripting import DEFAULT_TEXT, Scripted
+from ._scripting import DEFAULT_TEXT, Scripted, default_script
 from ._stream import Errors, MockStream
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
@@ -77,7 +76,7 @@ class MockStreamClient(Scripted):
         self._default_text = default_text
         self._provider = provider
         self._model = model
-        super().__init__(Playbook(Script(default_text, times=None), name="mock_stream_client"))
+        super().__init__(Playbook(default_script(default_text), name="mock_stream_client"))
 
     def __repr__(self) -> str:
         return f"<MockStreamClient {self._provider}, {len(self.requests)} requests>"

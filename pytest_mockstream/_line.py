@@ -53,10 +53,14 @@ class Line(Generic[T]):
     """What a producer and its reader share; the reader's side is ``Playback``.
 
     Attributes:
+        clock: tells the time, in seconds.
+        origin: what the clock said at the opening, had it gone at the same pace all the time.
+        floor: what ``now`` never falls below.
         buffer: what has arrived and was not read yet.
         size: how many units the producer may be ahead.
         produced: how many units have arrived in all.
         reads: when room was made for units that have not come yet.
+        latest: the instant after which nothing arrives any more, as ``limit`` tells it; a reader looks at every chunk.
         is_background: whether somebody other than the reader drives the producer.
         ending: how the producer ended; None while it has not. Read it before the buffer: what arrived came first.
         crowded: whether the buffer was full when the producer was stopped.
@@ -67,17 +71,18 @@ class Line(Generic[T]):
 
     __slots__ = (
         "__weakref__",
-        "_clock",
-        "_floor",
         "_gates_opened",
-        "_origin",
         "_stop",
         "_timeout",
         "arrivals",
         "buffer",
+        "clock",
         "crowded",
         "ending",
+        "floor",
         "is_background",
+        "latest",
+        "origin",
         "produced",
         "reads",
         "size",
@@ -86,10 +91,10 @@ class Line(Generic[T]):
     )
 
     def __init__(self, clock: Callable[[], float], *, size: int, timeout: float | None, background: bool) -> None:
-        self._clock = clock
-        self._origin = clock()
-        self._floor = 0.0
-        self._timeout = inf if timeout is None else timeout
+        self.clock = clock
+        self.origin = clock()
+        self.floor = 0.0
+        self._timeout = self.latest = inf if timeout is None else timeout
         self.is_background = background
         self._stop: _Stop | None = None
         self._gates_opened: dict[Gate, float] | None = None
@@ -105,18 +110,18 @@ class Line(Generic[T]):
 
     def now(self) -> float:
         """Return the seconds since the opening."""
-        now, floor = self._clock() - self._origin, self._floor
+        now, floor = self.clock() - self.origin, self.floor
         return now if now > floor else floor  # noqa: FURB136 - for each chunk; max() takes as long as the clock
 
     def waited_until(self, instant: float) -> None:
         """Note that a timer for ``instant`` has fired: timers may do so a rounding error early."""
-        self._floor = max(self._floor, instant)
+        self.floor = max(self.floor, instant)
 
     def follow(self, clock: Callable[[], float]) -> None:
         """Go on by another clock; no time passes by that."""
         elapsed = self.now()
-        self._clock = clock
-        self._origin = clock() - elapsed
+        self.clock = clock
+        self.origin = clock() - elapsed
 
     def limit(self) -> float:
         """Return the instant after which nothing arrives any more."""
@@ -143,6 +148,7 @@ class Line(Generic[T]):
             # A reader may make room before a producer in the background gets to see that it was stopped.
             self.crowded = self.is_background and len(self.buffer) >= self.size
             self._stop = _Stop(self.now(), ending)
+            self.latest = self.limit()
         self.wishes.ring()
         self.arrivals.ring()
 

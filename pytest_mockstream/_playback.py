@@ -164,9 +164,11 @@ class Playback(Generic[T]):
     def take(self) -> tuple[float, T] | Ending | None:
         """Return the next unit if it has arrived, else how the playback ended, else None."""
         line = self._line
-        buffer, now = line.buffer, line.now()
+        buffer, now, floor = line.buffer, line.clock() - line.origin, line.floor
+        if now < floor:  # `line.now`, for each chunk
+            now = floor
         # Whatever had arrived before is in the buffer, at its own instant: nobody sees that the producer comes later.
-        if self._inline is not None and line.ending is None and (not buffer or now >= line.limit()):
+        if self._inline is not None and line.ending is None and (not buffer or now >= line.latest):
             with self._turn:
                 self._until = next(self._inline, inf)
         ending = line.ending

@@ -18,6 +18,12 @@ from ._steps import Chunking, Step
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 DEFAULT_TEXT = "This is a mock response, streamed one word at a time."
+_DEFAULT_SCRIPT = Script(DEFAULT_TEXT, times=None)
+
+
+def default_script(text: str) -> Script:
+    """Return what plays a default text, any number of times."""
+    return _DEFAULT_SCRIPT if text == DEFAULT_TEXT else Script(text, times=None)
 
 
 class When:

@@ -17,8 +17,7 @@ from ._intercept import Door, opened
 from ._legal import integer, one_of
 from ._pacing import Pacing
 from ._playbook import Playbook
-from ._script import Script
-from ._scripting import DEFAULT_TEXT, Scripted
+from ._scripting import DEFAULT_TEXT, Scripted, default_script
 
 FAKE_KEY = "mock-stream-sdk-fake-key"
 #: What an SDK wants to see in the environment before it is built, and what else would do: two Google keys at once make
@@ -75,7 +74,7 @@ class MockStreamSDK(Scripted):
         passthrough: Iterable[str] = (),
         intercept: Iterable[str] = (),
     ) -> None:
-        super().__init__(Playbook(Script(default_text, times=None), name="mock_stream_sdk"))
+        super().__init__(Playbook(default_script(default_text), name="mock_stream_sdk"))
         self._default_text = default_text
         self._door = Door(
             self._playbook,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._server import MockStreamServer
 
 _LEVELS = pytest.StashKey[tuple[Mapping[str, Any], ...]]()
+_SETTINGS = pytest.StashKey[Settings]()
 _FAILURE = pytest.StashKey[BaseException]()
 
 _MARKERS = (
@@ -63,14 +64,14 @@ def pytest_configure(config: pytest.Config) -> None:
     options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
     inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
     try:
-        config.stash[_LEVELS] = (
+        levels = (
             parse_level(options, spell=lambda setting: setting.flag),
             parse_level(inis, spell=lambda setting: setting.ini),
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
-    levels = config.stash[_LEVELS]
-    settings = resolve(levels)
+    config.stash[_LEVELS] = levels
+    settings = config.stash[_SETTINGS] = resolve(levels)
     if settings.leaks != "off":
         from ._leak_setup import register  # it brings asyncio, which runs without the check need not load
 
@@ -84,8 +85,7 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    levels = config.stash[_LEVELS]
-    settings = resolve(levels)
+    settings = config.stash[_SETTINGS]
     shown = {**asdict(settings.pacing), "producer": settings.producer}
     if settings.producer == "background":
         shown["buffer_size"] = settings.buffer_size
@@ -224,7 +224,8 @@ def _settings_of(request: pytest.FixtureRequest) -> Settings:
     plugins = request.config.pluginmanager
     if not plugins.has_plugin("mockstream-failures"):
         plugins.register(_FailureNotes(), "mockstream-failures")
-    return resolve([*_marker_levels(request.node), *request.config.stash[_LEVELS]])
+    config, levels = request.config, _marker_levels(request.node)
+    return resolve([*levels, *config.stash[_LEVELS]]) if levels else config.stash[_SETTINGS]
 
 
 def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:

@@ -175,9 +175,15 @@ class Exchange:
             self.close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        receive, delivered = self.answer.playback.areceive, self.answer.delivered
         try:
-            while piece := self._accept(self._at_hand() or await self.answer.playback.areceive(self.limit)):
-                yield piece
+            while True:
+                got = self._at_hand() or await receive(self.limit)
+                if not isinstance(got, tuple) or self._left:
+                    self._accept(got)  # the end, or an error
+                    return
+                self._frame = got[1]
+                yield delivered(*got)
         finally:
             self.close()
 

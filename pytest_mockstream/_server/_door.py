@@ -24,9 +24,8 @@ from pytest_mockstream._ledger import Request, State
 from pytest_mockstream._legal import duration, integer, one_of
 from pytest_mockstream._pacing import Pacing
 from pytest_mockstream._playbook import Playbook
-from pytest_mockstream._script import Script
 from pytest_mockstream._script_file import ScriptFile
-from pytest_mockstream._scripting import DEFAULT_TEXT, Scripted
+from pytest_mockstream._scripting import DEFAULT_TEXT, Scripted, default_script
 
 from ._callers import Callers, client, watched
 from ._connection import Connection, Limits
@@ -275,7 +274,7 @@ class MockStreamServer(Scripted):
             self._cut_off.append(answered.request)
 
     def _new_playbook(self, default_text: str) -> Playbook:
-        playbook = Playbook(Script(default_text, times=None), name=_NAME)
+        playbook = Playbook(default_script(default_text), name=_NAME)
         playbook.catch_up = self.catch_up
         return playbook
 

@@ -159,7 +159,7 @@ async def test_clean_up_is_found_only_when_it_is_cancelled_again() -> None:
         planted.enters_carefully,
         lambda: planted.closes(MockStreamClient()),
     ],
-    ids=repr,
+    ids=lambda clean: clean.__name__,
 )
 async def test_clean_twin_passes(clean: planted.Making) -> None:
     result = await sweep_cancellation(clean)
