@@ -58,11 +58,12 @@ class Answer:
 
     def delivered(self, instant: float, frame: Frame) -> bytes:
         """Note that a frame was handed to the consumer, and return its bytes."""
-        self.request.chunks_sent += frame.chunks
+        data, chunks, last, _ = frame
+        self.request.chunks_sent += chunks
         self.request.last_sent_at = instant
-        if frame.last:
+        if last:
             self.whole = True
-        return frame.data
+        return data
 
     def finished(self, ending: Ending) -> Close:
         """Note how the playback ended, and return what that means for the connection."""

@@ -8,9 +8,9 @@ happens". Instants are worked out, not measured: unit i arrives at ``max(a[i-1] 
 of the schedule, r the instants of the reads and B the size of the buffer. So whoever resumes the generator, the units
 and their instants are the same.
 
-``Line.stop`` is one write of one attribute, and the producer still delivers what was due at that instant. Finalisers
-and signal handlers may thus call it at any point of any thread. The buffer needs no lock, having one producer and one
-reader.
+``Line.stop`` writes attributes, the ending before the limit, and the producer still delivers what was due at that
+instant. Finalisers and signal handlers may thus call it at any point of any thread. The buffer needs no lock, having
+one producer and one reader.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Line(Generic[T]):
         size: how many units the producer may be ahead.
         produced: how many units have arrived in all.
         reads: when room was made for units that have not come yet.
-        latest: the instant after which nothing arrives any more, as ``limit`` tells it; a reader looks at every chunk.
+        limit: the instant after which nothing arrives any more.
         is_background: whether somebody other than the reader drives the producer.
         ending: how the producer ended; None while it has not. Read it before the buffer: what arrived came first.
         crowded: whether the buffer was full when the producer was stopped.
@@ -81,7 +81,7 @@ class Line(Generic[T]):
         "ending",
         "floor",
         "is_background",
-        "latest",
+        "limit",
         "origin",
         "produced",
         "reads",
@@ -94,7 +94,7 @@ class Line(Generic[T]):
         self.clock = clock
         self.origin = clock()
         self.floor = 0.0
-        self._timeout = self.latest = inf if timeout is None else timeout
+        self._timeout = self.limit = inf if timeout is None else timeout
         self.is_background = background
         self._stop: _Stop | None = None
         self._gates_opened: dict[Gate, float] | None = None
@@ -123,11 +123,6 @@ class Line(Generic[T]):
         self.clock = clock
         self.origin = clock() - elapsed
 
-    def limit(self) -> float:
-        """Return the instant after which nothing arrives any more."""
-        stop = self._stop
-        return self._timeout if stop is None else min(self._timeout, stop.instant)
-
     @property
     def has_timeout(self) -> bool:
         """Whether the producer stops by itself."""
@@ -135,11 +130,11 @@ class Line(Generic[T]):
 
     def present(self) -> float:
         """Return the present, or the limit once that has passed."""
-        return min(self.now(), self.limit())
+        return min(self.now(), self.limit)
 
     def is_over(self) -> bool:
         """Whether the limit has passed."""
-        limit = self.limit()
+        limit = self.limit
         return limit < inf and self.now() >= limit
 
     def stop(self, ending: End) -> None:
@@ -148,7 +143,7 @@ class Line(Generic[T]):
             # A reader may make room before a producer in the background gets to see that it was stopped.
             self.crowded = self.is_background and len(self.buffer) >= self.size
             self._stop = _Stop(self.now(), ending)
-            self.latest = self.limit()
+            self.limit = min(self._timeout, self._stop.instant)
         self.wishes.ring()
         self.arrivals.ring()
 
@@ -196,15 +191,15 @@ def produce(line: Line[T], schedule: Iterator[Played[T]]) -> Producer:
         while due > reached and due > (reached := line.present()):
             if line.is_over():
                 return line.finish_stopped()
-            yield min(due, line.limit())
+            yield min(due, line.limit)
         if not is_mark:
             while len(buffer) >= line.size:
                 if line.is_over():
                     return line.finish_stopped()
-                yield line.limit()
+                yield line.limit
             if line.produced >= line.size:
                 due = max(due, line.reads.popleft())
-            if due > line.limit():
+            if due > line.limit:
                 return line.finish_stopped()
             buffer.append((due, step))  # type: ignore[arg-type] # what is no mark is a unit
             line.produced += 1
@@ -215,12 +210,12 @@ def produce(line: Line[T], schedule: Iterator[Played[T]]) -> Producer:
             while not step.is_open:
                 if line.is_over():
                     return line.finish_stopped()
-                yield line.limit()
+                yield line.limit
             line.stand_at(None)
             due = max(due, line.opened_at(step))
         elif isinstance(step, Stall):
             while not line.is_over():
-                yield line.limit()
+                yield line.limit
             return line.finish_stopped()
         elif not isinstance(step, KeepAlive):
             return line.finish(step)  # type: ignore[arg-type] # what is left is a fault

@@ -168,7 +168,7 @@ class Playback(Generic[T]):
         if now < floor:  # `line.now`, for each chunk
             now = floor
         # Whatever had arrived before is in the buffer, at its own instant: nobody sees that the producer comes later.
-        if self._inline is not None and line.ending is None and (not buffer or now >= line.latest):
+        if self._inline is not None and line.ending is None and (not buffer or now >= line.limit):
             with self._turn:
                 self._until = next(self._inline, inf)
         ending = line.ending

@@ -61,7 +61,7 @@ class Exchange:
         limit: the read timeout; may change between two reads.
     """
 
-    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_reads", "_troubles", "answer", "limit")
+    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_troubles", "answer", "limit")
 
     def __init__(self, answer: Answer, troubles: Troubles, *, limit: float | None) -> None:
         self.answer = answer
@@ -70,7 +70,6 @@ class Exchange:
         self._begun = answer.headers_first
         self._held: tuple[float, Frame] | Ending | None = None
         self._left = False
-        self._reads = 0
         self._frame = Frame(b"")
 
     # Status and headers.
@@ -120,15 +119,8 @@ class Exchange:
 
     async def aread(self) -> bytes:
         """Do as ``read``, asynchronously. Cancelled at any point, it loses nothing."""
-        return self._accept(self._at_hand() or await self.answer.playback.areceive(self.limit))
-
-    def _at_hand(self) -> tuple[float, Frame] | Ending | None:
-        """Return what can be had without waiting; None where that is nothing, or where other tasks have their turn."""
-        if self._held is not None:
-            got, self._held = self._held, None
-            return got
-        self._reads = reads = self._reads + 1
-        return self.answer.playback.take() if reads > _FIRST_READS and reads % _EVERY_READ else None
+        got, self._held = self._held, None
+        return self._accept(await self.answer.playback.areceive(self.limit) if got is None else got)
 
     def read_tail(self) -> bytes | None:
         """Return the next piece without waiting, if it has come and all that the model had to say was read before it.
@@ -175,10 +167,15 @@ class Exchange:
             self.close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        receive, delivered = self.answer.playback.areceive, self.answer.delivered
+        receive, take, delivered = self.answer.playback.areceive, self.answer.playback.take, self.answer.delivered
+        reads = 0
         try:
-            while True:
-                got = self._at_hand() or await receive(self.limit)
+            while True:  # once for each chunk: calls are what it costs
+                got, self._held = self._held, None
+                if got is None:
+                    reads += 1
+                    if reads <= _FIRST_READS or not reads % _EVERY_READ or (got := take()) is None:
+                        got = await receive(self.limit)
                 if not isinstance(got, tuple) or self._left:
                     self._accept(got)  # the end, or an error
                     return

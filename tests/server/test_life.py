@@ -239,7 +239,13 @@ def test_a_failing_test_does_not_keep_the_server(run_pytest: Run, options: tuple
 
 
 def test_ctrl_c_ends_the_server(run_pytest: Run) -> None:
-    result = run_pytest("def test_1(hanging): os.kill(os.getpid(), signal.SIGINT)")
+    result = run_pytest(
+        """
+def test_1(hanging):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+    )
 
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.no_fnmatch_line("*Traceback*")
