@@ -45,6 +45,12 @@ def _is_anyio_runner(birth: TaskBirth) -> bool:
     return code is not None and code.co_name == "_run_tests_and_fixtures" and "anyio" in code.co_filename
 
 
+def _is_litellm_worker(birth: TaskBirth) -> bool:
+    task = birth()
+    code = None if task is None else _code_of(task)
+    return code is not None and code.co_qualname == "LoggingWorker._worker_loop" and "/litellm/" in code.co_filename
+
+
 def _is_by_collector(birth: TaskBirth) -> bool:
     task = birth()
     if task is not None and closes_generator(task):
@@ -54,6 +60,7 @@ def _is_by_collector(birth: TaskBirth) -> bool:
 
 TASK_RULES = (
     Rule("anyio-runner", "anyio's plugin runs tests and fixtures in this task and ends it itself", _is_anyio_runner),
+    Rule("litellm-logging", "litellm keeps one such task in every loop, for its callbacks", _is_litellm_worker),
     Rule(
         "garbage-collection",
         "a finaliser started it, whenever the collector came; the test that runs now has nothing to do with it",

@@ -209,14 +209,8 @@ async def agent_with_pydantic_ai(question: str) -> str:
     return (await Agent("openai-chat:gpt-5", tools=[weather]).run(question)).output
 
 
-#: litellm logs in a task of its own, which it leaves running.
-_ITS_OWN = {"litellm": [pytest.mark.assert_no_leaks(ignore=["LoggingWorker.start"])]}
 AGENTS = [
-    pytest.param(
-        ask,
-        id=ask.__name__,
-        marks=[pytest.mark.skipif(not is_installed(module), reason=f"no {module}"), *_ITS_OWN.get(module, [])],
-    )
+    pytest.param(ask, id=ask.__name__, marks=pytest.mark.skipif(not is_installed(module), reason=f"no {module}"))
     for module, ask in (
         ("openai", agent_with_openai),
         ("openai", agent_with_responses),
