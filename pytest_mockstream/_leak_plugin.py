@@ -108,8 +108,8 @@ class LeakPlugin:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         scope = self._watch.scope
-        if scope is None or str(getattr(fixturedef.func, "__module__", "")).startswith("_pytest."):
-            return (yield)  # what pytest has of its own, parameters above all, starts nothing
+        if scope is None or getattr(fixturedef.func, "__name__", "") == _PARAMETER:
+            return (yield)
         if (kind := fixturedef.scope) == "function":
             if not self._armed:
                 self._arm()
@@ -272,6 +272,7 @@ class LeakPlugin:
 
 
 _PRODUCER = "mockstream producer"
+_PARAMETER = "get_direct_param_fixture_func"  # of pytest's own: a parameter is a fixture there, and starts nothing
 _DISTRIBUTORS = ("dsession", "pytest_forked")  # they run tests in other processes, of xdist and of pytest-forked
 
 

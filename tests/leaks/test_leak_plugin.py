@@ -248,6 +248,37 @@ def test_last(wide_untidy): pass
     ]
 
 
+def test_functions_that_set_a_module_or_class_up_are_fixtures(run: Runner) -> None:
+    made = run("""
+def setup_module(): KEPT.append(leak_thread())
+def teardown_module(): KEPT.pop(0).set()
+class TestXunit:
+    @classmethod
+    def setup_class(cls): cls.over = leak_thread()
+    @classmethod
+    def teardown_class(cls): cls.over.set()
+    def setup_method(self): self.mine = leak_thread()
+    def teardown_method(self): self.mine.set()
+    def test_one(self): pass
+    def test_two(self): pass
+class TestUnittest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls): cls.over = leak_thread()
+    @classmethod
+    def tearDownClass(cls): cls.over.set()
+    def test_one(self): pass
+    def test_two(self): pass
+class TestForgetful:
+    @classmethod
+    def setup_class(cls): leak_thread()
+    def test_one(self): pass
+    def test_two(self): pass
+""")
+
+    assert [(test, outcome) for test, _, _, outcome in made.leaks] == [("TestForgetful::test_two", "error")]
+    made.result.assert_outcomes(passed=6, errors=1)
+
+
 def test_fixture_may_close_what_the_test_opened(run: Runner) -> None:
     made = run("""
 @pytest.fixture
