@@ -505,14 +505,22 @@ def test_forked_child_takes_no_part(run: Runner) -> None:
     made = run("""
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test():
+    from pytest_mockstream import leak_check
+    check = leak_check(grace=0.01).__enter__()
     child = os.fork()
     if child == 0:
         leak_thread()
+        try:
+            check.__exit__(None, None, None)
+        except BaseException:
+            os._exit(1)
         os._exit(0)
-    os.waitpid(child, 0)
+    check.__exit__(None, None, None)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """)
 
     assert made.leaks == []
+    made.result.assert_outcomes(passed=1)
 
 
 # Streams.
