@@ -17,7 +17,7 @@ from ._legal import duration
 from .leaks import DEFAULT_KINDS, KINDS, Leak, compile_ignores
 
 MARKERS = {
-    "assert_no_leaks": ("grace", "ignore", "kinds"),
+    "assert_no_leaks": ("grace", "ignore", "kinds", "contain"),
     "allow_leaks": ("reason",),
     "expect_leak": ("kind", "match"),
 }
@@ -31,6 +31,7 @@ class Plan:
         grace: seconds.
         ignore: patterns of what is left on purpose.
         kinds: which kinds are looked for.
+        contain: whether tasks that fail the test are cancelled even where their loop lives on.
         strict: whether a leak fails the test in mode ``warn``, too.
         allowed: the reason of ``allow_leaks``, or None.
         expected: kinds and pattern of ``expect_leak``, or None.
@@ -42,6 +43,7 @@ class Plan:
     grace: float
     ignore: tuple[re.Pattern[str], ...] = ()
     kinds: frozenset[str] = frozenset()
+    contain: bool = False
     strict: bool = False
     allowed: str | None = None
     expected: tuple[str | None, re.Pattern[str] | None] | None = None
@@ -124,6 +126,11 @@ def _assert_no_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
         plan = replace(plan, ignore=(*plan.ignore, *compile_ignores(keywords["ignore"], "ignore")))
     if "kinds" in keywords:
         plan = replace(plan, kinds=check_kinds(keywords["kinds"], "kinds"))
+    if "contain" in keywords:
+        if not isinstance(contain := keywords["contain"], bool):
+            msg = f"contain={contain!r}: give True or False"
+            raise ScriptError(msg)
+        plan = replace(plan, contain=contain)
     return plan
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -50,18 +51,40 @@ class LeakPlugin:
         self._ended: list[Owner] = []
         self._wide_plans: dict[str, Plan] = {}
         self._left_open: list[Any] = []
+        self._blind: list[str] = []
 
     # The session.
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         self._watch.start()
-        self._summary.armed = {**sees(self._watch), "streams": True}
+        seen = sees(self._watch)
+        self._blind = [kind for kind, is_seen in seen.items() if not is_seen]
+        if self._blind:
+            self._say_blind()
+        self._summary.armed = {**seen, "streams": True}
         if optional := self._default.optional_kinds:
-            seen = self._watch.can_see(optional)
-            self._summary.armed |= {plural(kind): sees for kind, sees in seen.items()}
+            can_see = self._watch.can_see(optional)
+            self._summary.armed |= {plural(kind): is_seen for kind, is_seen in can_see.items()}
         if any(map(self._config.pluginmanager.hasplugin, _DISTRIBUTORS)):
             self._summary.collect(self._config.pluginmanager)
+
+    def _say_blind(self) -> None:
+        """Refuse to go on where a leak was to be an error, and a test would pass because nobody can see it."""
+        if self._mode == "error":
+            self._watch.stop()
+            msg = f"--mockstream-leaks=error {self._cannot_see()}; use --mockstream-leaks=warn or off"
+            raise pytest.UsageError(msg)
+        with contextlib.suppress(pytest.PytestWarning):
+            self._config.issue_config_time_warning(
+                pytest.PytestWarning(f"--mockstream-leaks=warn {self._cannot_see()}"), stacklevel=2
+            )
+
+    def _cannot_see(self) -> str:
+        """Return what cannot be seen, and how that is known."""
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        planted = " and ".join(f"a {kind.removesuffix('s')}" for kind in self._blind)
+        return f"cannot see {' and '.join(self._blind)} on {python}: {planted} planted at the start was not found"
 
     def pytest_enter_pdb(self) -> None:
         # Whoever looks around with a debugger is no leak, and its threads are none either.
@@ -77,8 +100,11 @@ class LeakPlugin:
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in marked(items, MARKERS):
-            item.stash[_PLAN] = plan_for(item, self._default)
+            item.stash[_PLAN] = plan = plan_for(item, self._default)
             self._plans_differ = True
+            if self._blind and (plan.strict or plan.expected is not None):
+                msg = f"{item.nodeid}: its marker asks for the leak check, which {self._cannot_see()}"
+                raise pytest.UsageError(msg)
 
     # One test.
 
@@ -146,7 +172,7 @@ class LeakPlugin:
         self._armed = False
         now = _open_requests()
         self._open_before = set(now) if now else ()
-        scope = Scope(Owner("test"), plan.grace, self._ignored)
+        scope = Scope(Owner("test"), plan.grace, self._ignored, self._fails, self._contained)
         self._watch.open(scope, Owner("setup", scope.owner))
         if plan.optional_kinds:
             self._watch.look_for(plan.optional_kinds)
@@ -185,9 +211,9 @@ class LeakPlugin:
         if not (newly := self._newly_open()):
             return []
         judged = [(request, _stream_leak(request)) for request in newly]
-        left = [(request, leak) for request, leak in judged if not self._ignored(leak)]
-        self._left_open += [request for request, _ in left]
-        return [leak for _, leak in left]
+        left = [(request, leak, self._fails(leak)) for request, leak in judged if not self._ignored(leak)]
+        self._left_open += [request for request, _, fails in left if fails]
+        return [replace(leak, fate="ended" if fails else leak.fate) for _, leak, fails in left]
 
     def _streams_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[], list[Leak]]:
         """Look at the streams that play in a loop which is about to be closed.
@@ -214,6 +240,12 @@ class LeakPlugin:
         if leak.name == _PRODUCER and self._newly_open():  # the stream that it feeds is what was left
             return True
         return bool(self._config.hook.pytest_mockstream_ignore_leak(leak=leak, item=self._item))
+
+    def _fails(self, leak: Leak) -> bool:
+        return self._outcome(leak) == "error"
+
+    def _contained(self, leak: Leak) -> bool:
+        return self._plan_of(leak).contain
 
     def _conclude(self, item: pytest.Item) -> None:
         scope = self._watch.scope

@@ -22,6 +22,7 @@ def register(config: pytest.Config, settings: Settings) -> None:
             grace=settings.grace,
             ignore=compile_ignores(config.getini("mockstream_leak_ignore"), "mockstream_leak_ignore"),
             kinds=check_kinds(config.getini("mockstream_leak_kinds"), "mockstream_leak_kinds") | {*DEFAULT_KINDS},
+            contain=config.getini("mockstream_contain"),
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None

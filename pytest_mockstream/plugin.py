@@ -34,14 +34,16 @@ _MARKERS = (
     'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
     " its stream can break, with fixtures that are set up once; keywords are those of sweep_cancellation and"
     " sweep_faults.",
-    "assert_no_leaks(grace, ignore, kinds): tune the leak check for this test: how long to wait, what to leave out (by"
-    " name, creating function or any function in the stack), which kinds to look for.",
+    "assert_no_leaks(grace, ignore, kinds, contain): tune the leak check for this test: how long to wait, what to leave"
+    " out (by name, creating function or any function in the stack), which kinds to look for, and whether to cancel the"
+    " tasks that fail it even where their loop lives on.",
     "allow_leaks(reason): what this test leaves running does not fail it.",
     "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"
     " matches this regular expression; it fails otherwise.",
 )
 _LEAK_IGNORE = "what the leak check leaves out: names of tasks or threads, or functions in their stacks; regexes too"
 _LEAK_KINDS = "which kinds of leaks to look for besides tasks, threads and streams"
+_CONTAIN = "whether tasks that fail a test by leaking are cancelled even where their loop lives on (default: false)"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -56,6 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(setting.ini, setting.help + default, type="string", default=None)
     parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
     parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
+    parser.addini("mockstream_contain", _CONTAIN, type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from leak_runs import HEAD, INI, Run, Runner
 
 pytest_plugins = ["pytester"]
 
@@ -42,3 +44,19 @@ def tasks() -> Callable[[], int]:
 def lean_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the runs of pytest that a test starts load only those plugins that they name: it is six times as fast."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture
+def run_leaks(pytester: pytest.Pytester, lean_pytest: None) -> Runner:
+    """Run a test file under the leak check."""
+
+    def go(source: str, *options: str, ini: str = "", conftest: str = "") -> Run:
+        pytester.makeini(INI + ini)
+        pytester.makepyfile(test_it=HEAD + source)
+        if conftest:
+            pytester.makeconftest(conftest)
+        path = pytester.path / "report.json"
+        result = pytester.runpytest_subprocess(f"--mockstream-report={path}", *options, timeout=60)
+        return Run(result, json.loads(path.read_text()) if path.exists() else {})
+
+    return go

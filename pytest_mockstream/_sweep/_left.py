@@ -39,7 +39,7 @@ class Remains:
 
     def __init__(self, terms: Terms) -> None:
         self._grace = float(terms.grace)
-        self._check = leak_check(grace=self._grace, ignore=terms.ignore)
+        self._check = leak_check(grace=self._grace, ignore=terms.ignore, contain=True)
         self._stack = ExitStack()
         self.opened: list[Request] = []
         self.problems: tuple[Problem, ...] = ()

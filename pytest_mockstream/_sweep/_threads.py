@@ -11,17 +11,16 @@ acts.
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
 from time import monotonic
-from types import FrameType
 
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._ledger import Request
 from pytest_mockstream._steps import Fault
+from pytest_mockstream.leaks import frames_of_thread
 
 from ._broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, fault_of, faults_of, standing
 from ._faults import Breaking, Raises
@@ -105,18 +104,22 @@ def trouble_of(trouble: object) -> Fault | Leaving:
     return fault_of(trouble)
 
 
-class _Worker(threading.Thread):
-    """A thread that calls the function and keeps what came of it."""
+class _Worker:
+    """Calls the function in a thread, and keeps what came of it.
+
+    It has a thread and is none: each new Python gives its ``Thread`` more attributes, private ones among them.
+    """
 
     def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__(name="mockstream sweep", daemon=True)
         self._function = function
         self._context = copy_context()
         self.returned: object = None
         self.error: BaseException | None = None
         self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="mockstream sweep", daemon=True)
+        self.thread.start()
 
-    def run(self) -> None:
+    def _run(self) -> None:
         try:
             self.returned = self._context.run(self._function)
         except BaseException as error:
@@ -151,8 +154,7 @@ class _Sweep:
         stand_in, began = StandIn(), monotonic()
         with standing(self.breaking.playbook, stand_in), Remains(self.breaking.terms) as remains:
             worker = _Worker(self.function)
-            worker.start()
-            worker.join()
+            worker.thread.join()
             self.limit = monotonic() - began + float(self.breaking.terms.patience)
         if worker.error is not None:
             raise worker.error
@@ -168,7 +170,6 @@ class _Sweep:
         stand_in = StandIn(place.script, place.answer)
         with standing(self.breaking.playbook, stand_in), Remains(self.breaking.terms) as remains:
             worker = _Worker(self.function)
-            worker.start()
             problems = self._until_over(worker, place, stand_in, remains.opened)
         if stand_in.met:
             problems += remains.problems + scripts.asked_more() + failed_sync_check(self.breaking.terms.check)
@@ -182,9 +183,9 @@ class _Sweep:
         if isinstance(place.fault, str):
             _leave(worker, place.fault, stand_in, deadline)
         if worker.over.wait(max(0.0, deadline - monotonic())):
-            worker.join()
+            worker.thread.join()
             return self.breaking.ending(place, worker.error, worker.returned)
-        problem = hung(self.limit, described(own_line(_frames_of(worker))), place.fault)
+        problem = hung(self.limit, described(own_line(frames_of_thread(worker.thread))), place.fault)
         for request in opened:
             end_stream(request, "cancel")
         if not worker.over.wait(_ENDED_BY_SWEEP):
@@ -204,11 +205,3 @@ def _leave(worker: _Worker, how: Leaving, stand_in: StandIn, deadline: float) ->
             end_stream(stand_in.request, how)
             return
         worker.over.wait(0.002)
-
-
-def _frames_of(worker: threading.Thread) -> Iterator[FrameType]:
-    """Yield the frames of a thread, the innermost first."""
-    frame = sys._current_frames().get(worker.ident or 0)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ._canary import sees
 from ._check import leak_check
 from ._ignore import compile_ignores, matches
-from ._look import frames_of, user_site
+from ._look import frames_of, frames_of_thread, user_site
 from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import turn
@@ -29,6 +29,7 @@ __all__ = [
     "creators",
     "entries",
     "frames_of",
+    "frames_of_thread",
     "leak_check",
     "matches",
     "place",

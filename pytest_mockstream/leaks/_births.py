@@ -7,12 +7,17 @@ Theory of operation: a task's birth is a weak reference to it, plus a strong one
 done its coroutine is an empty shell, so nothing of the user's is kept; while it waits, its coroutine holds the future
 that it awaits, and that future holds the task: a pending task cannot be collected before it was judged. A thread
 carries its birth as an attribute.
+
+Up to CPython 3.13 each task enters a register of asyncio's that can be listened to. From 3.14 on the loops are listened
+to instead, as they create tasks; and what was made without a loop's ``create_task`` is found when somebody looks, among
+all tasks of the loops that were seen at work. Its context tells whose it is, and nothing tells where it was made.
 """
 
 from __future__ import annotations
 
 import _thread
 import asyncio
+import functools
 import itertools
 import sys
 import threading
@@ -25,15 +30,19 @@ from typing import Any, TypeAlias
 from pytest_mockstream._callsite import is_library, is_ours
 
 from . import _internals
+from ._internals import HIDES_TASKS
 from ._owner import IMPORT, OWNER, PLUGIN, Owner
 
 #: Code objects and the offsets of their current instructions, by turns; flat, for the collector's sake.
 Frames: TypeAlias = tuple[CodeType | int, ...]
 
 _ATTRIBUTE = "_pytest_mockstream_birth"
+_LISTENS = "_pytest_mockstream_listens"
 _BOTTOMS = frozenset({asyncio.Runner.run.__code__, *_internals.LOOP_CODES})
 _LOOP_MODULES = frozenset({"asyncio.events", "asyncio.runners"})
 _current_frame = sys._getframe
+_all_tasks = asyncio.all_tasks
+_TRIES = 3
 
 
 class Birth:
@@ -44,27 +53,44 @@ class Birth:
         frames: from the innermost outwards.
         serial: births are numbered through.
         reported: whether it was called a leak already.
+        failed: whether that failed its test.
     """
 
-    __slots__ = ("frames", "owner", "reported", "serial")
+    __slots__ = ("failed", "frames", "owner", "reported", "serial")
 
     def __init__(self, owner: Owner | None, frames: Frames, serial: int) -> None:
         self.owner = owner
         self.frames = frames
         self.serial = serial
         self.reported = False
+        self.failed = False
+
+    def report(self, *, fails: bool) -> None:
+        """Note that it was called a leak."""
+        self.reported = True
+        self.failed = fails
 
 
 class TaskBirth(weakref.ref["asyncio.Task[Any]"]):
-    """Who created a task, and where; a weak reference to the task."""
+    """Who created a task, and where; a weak reference to the task.
 
-    __slots__ = ("coro", "frames", "owner", "reported", "serial")
+    Attributes:
+        failed: whether it was called a leak and failed its test; it has a value only once it was reported.
+    """
+
+    __slots__ = ("coro", "failed", "frames", "owner", "reported", "serial")
 
     coro: Any
     owner: Owner | None
     frames: Frames
     serial: int
     reported: bool
+    failed: bool
+
+    def report(self, *, fails: bool) -> None:
+        """Note that it was called a leak."""
+        self.reported = True
+        self.failed = fails
 
 
 class Job:
@@ -99,6 +125,10 @@ class Births:
         self.jobs: dict[int, Job] = {}
         self.submitted: dict[int, Submission] = {}
         self.workers: set[weakref.ref[threading.Thread]] = set()
+        self.unrecorded: set[int] = set()
+        self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
+        self._refs: set[weakref.ref[Any]] = set()
+        self._note: _internals.NoteTask | None = None
         self._count = itertools.count(1)
         self.mark = self._count.__next__
         self._installed = 0
@@ -106,18 +136,35 @@ class Births:
 
     def pending_since(self, mark: int) -> Iterator[TaskBirth]:
         """Return the births after a mark whose tasks are not done, the oldest first."""
+        if HIDES_TASKS:
+            self.find_tasks()
         if not self.tasks:
             return iter(())
-        while True:
+        for _ in range(_TRIES):
             try:
                 found = list(itertools.takewhile(lambda birth: birth.serial > mark, reversed(self.tasks.values())))
             except RuntimeError:  # another thread starts or ends a task this very moment
                 continue
             break
+        else:
+            found = [birth for birth in reversed(list(self.tasks.values())) if birth.serial > mark]
         return (birth for birth in reversed(found) if (task := birth()) is not None and not task.done())
+
+    def pending_on(self, loop: asyncio.AbstractEventLoop, mark: int = 0) -> list[TaskBirth]:
+        """Return the births after a mark whose tasks a loop still has to do, the oldest first."""
+        self._loops.add(weakref.ref(loop))
+        pending = ((birth, birth()) for birth in self.pending_since(mark))
+        return [birth for birth, task in pending if task is not None and task.get_loop() is loop]
+
+    def busy_workers(self) -> list[threading.Thread]:
+        """Return the workers that anyio and trio keep, and that may be at work, as far as their records show it."""
+        workers = [worker for reference in list(self.workers) if (worker := reference()) is not None]
+        return [worker for worker in workers if _internals.is_kept_worker(worker) and not _is_idle(worker)]
 
     def pending_jobs(self, mark: int) -> list[tuple[Job, Future[Any]]]:
         """Return the jobs given to pools after a mark that are not done."""
+        if not self.jobs:
+            return []
         jobs = [(job, job.future()) for job in list(self.jobs.values()) if job.birth.serial > mark]
         return [(job, future) for job, future in jobs if future is not None and not future.done()]
 
@@ -136,35 +183,81 @@ class Births:
             _internals.patch(_thread, "start_new_thread", self._start_raw),
             _internals.patch(asyncio, "run_coroutine_threadsafe", self._send),
         ]
+        if hasattr(_thread, "start_joinable_thread"):  # from 3.13 on
+            self._undo.append(_internals.patch(_thread, "start_joinable_thread", self._start_raw))
+        if HIDES_TASKS:
+            self._note = self._task(_internals.TaskRegistry(self._refs.add, self._refs.discard))
+            for kind in _internals.loop_classes():
+                self._listen_to(kind)
+            self._undo.append(_internals.on_loop_class(self._listen_to))
+
+    def _listen_to(self, kind: type[asyncio.AbstractEventLoop]) -> None:
+        """Note the tasks that loops of a class create, unless it inherits that from one that is listened to."""
+        if not hasattr(kind.create_task, _LISTENS):
+            self._undo.append(_internals.patch(kind, "create_task", self._create_task))
 
     def uninstall(self) -> None:
-        """Stop to note births, when as many have stopped as had begun."""
+        """Stop noting births, when as many have stopped as had begun."""
         self._installed -= 1
         if self._installed == 0:
             for undo in reversed(self._undo):
                 undo()
             self._undo = []
+            self._note = None
             self.tasks.clear()
+            self._refs.clear()
+            self._loops.clear()
 
     # Births.
 
-    def _task(self, registry: _internals.TaskRegistry) -> Callable[[asyncio.Task[Any]], None]:
+    def _create_task(self, create_task: Callable[..., Any]) -> Callable[..., Any]:
+        refs, loops = self._refs, self._loops
+
+        def wrapper(loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Any:
+            task = create_task(loop, *args, **kwargs)
+            loops.add(weakref.ref(loop))
+            # A loop's class may call that of its base; a task that starts eagerly may be done by now.
+            if isinstance(task, asyncio.Task) and not task.done() and weakref.ref(task) not in refs and self._note:
+                self._note(task)
+            return task
+
+        setattr(wrapper, _LISTENS, True)
+        return wrapper
+
+    def find_tasks(self) -> None:
+        """Note the tasks that no loop created, as far as the loops are known; only where asyncio hides them."""
+        note = self._note
+        if note is None:
+            return
+        for reference in list(self._loops):
+            loop = reference()
+            if loop is None or loop.is_closed():
+                self._loops.discard(reference)
+                continue
+            for task in _all_tasks(loop):
+                if weakref.ref(task) not in self._refs:
+                    note(task, made_now=False)
+
+    # Births.
+
+    def _task(self, registry: _internals.TaskRegistry) -> _internals.NoteTask:
         # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
         tasks, count, owner_of, bottoms, submitted = self.tasks, self._count, OWNER.get, _BOTTOMS, self.submitted
         remember, forget, module_of = registry.remember, registry.forget, _internals.module_of_frame
         inner = {name for name in sys.modules if name.startswith("asyncio.") and name not in _LOOP_MODULES}
+        inner.add(__name__)
 
         def died(birth: Any) -> None:
             forget(birth)
             tasks.pop(birth.serial, None)
 
-        def add_and_note(task: asyncio.Task[Any]) -> None:
+        def add_and_note(task: asyncio.Task[Any], made_now: bool = True) -> None:
             depth = 1
             while (module := module_of(depth)) in inner:
                 depth += 1
             frames: list[CodeType | int] = []
             note = frames.append
-            frame = _current_frame(depth) if module not in _LOOP_MODULES else None
+            frame = _current_frame(depth) if made_now and module not in _LOOP_MODULES else None
             while frame is not None and (code := frame.f_code) not in bottoms:
                 note(code)
                 note(frame.f_lasti)
@@ -173,6 +266,8 @@ class Births:
             birth.coro = coro = task.get_coro()
             if submitted and (sent := submitted.pop(id(coro), None)) is not None:
                 birth.owner, birth.frames = sent.birth.owner, sent.birth.frames
+            elif not made_now:
+                birth.owner, birth.frames = task.get_context().get(OWNER), ()
             else:
                 birth.owner, birth.frames = owner_of() or owner_of_thread(), tuple(frames)
             birth.reported = False
@@ -188,7 +283,7 @@ class Births:
             frames, lasting = stack(_current_frame(1))
             owner = lasting or pool_owner(thread) or OWNER.get() or owner_of_thread()
             setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
-            if _internals.is_cached_worker(thread):
+            if _internals.is_worker(thread):
                 self.workers.add(weakref.ref(thread, self.workers.discard))
             start(thread)
 
@@ -224,8 +319,10 @@ class Births:
 
         return wrapper
 
-    def _start_raw(self, start: Callable[..., int]) -> Callable[..., int]:
-        def wrapper(function: Callable[..., object], args: tuple[Any, ...], *kwargs: dict[str, Any]) -> int:
+    def _start_raw(self, start: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(function: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
+            if not callable(function):
+                return start(function, *args, **kwargs)  # which says so
             frames, lasting = stack(_current_frame(1))
             owner = lasting or OWNER.get() or owner_of_thread()
             birth = Birth(owner, frames, next(self._count))
@@ -233,6 +330,7 @@ class Births:
 
             over = []
 
+            @functools.wraps(function)
             def run(*args: Any, **kwargs: Any) -> None:
                 self.raw[threading.get_ident()] = birth
                 try:
@@ -241,13 +339,18 @@ class Births:
                     over.append(True)
                     self.raw.pop(threading.get_ident(), None)
 
-            ident = start(run, args, *kwargs)
+            made = start(run, *args, **kwargs)
+            ident = made if isinstance(made, int) else made.ident  # of a handle, from 3.13 on
             self.raw[ident] = birth  # it may not run yet, or no more
             if over:
                 self.raw.pop(ident, None)
-            return ident
+            return made
 
         return wrapper
+
+
+def _is_idle(worker: threading.Thread) -> bool:
+    return _internals.is_kept_idle(worker) or not worker.is_alive()
 
 
 def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:

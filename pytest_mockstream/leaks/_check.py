@@ -23,11 +23,12 @@ class leak_check:  # noqa: N801 - it reads as the verb of a with statement
     """Fail if a block leaves a task or a thread running.
 
     ``with`` around synchronous code, ``async with`` in a coroutine. What ran before the block is not looked at. What
-    leaked is cancelled, so that the code after the block starts clean. A block that raises keeps its own exception; the
-    report becomes a note of it.
+    leaked runs on, but for the tasks of a loop that is closed in the block. A block that raises keeps its own
+    exception; the report becomes a note of it.
 
     Args:
         grace: seconds to wait, at most, for everything together to end by itself.
+        contain: cancel the tasks that leaked, so that the code after the block starts clean.
         ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; regular expressions
             that match the whole name, too.
 
@@ -39,9 +40,10 @@ class leak_check:  # noqa: N801 - it reads as the verb of a with statement
         ScriptError: ``ignore`` has something that is no regular expression.
     """
 
-    def __init__(self, *, grace: float = 0.2, ignore: Iterable[str] = ()) -> None:
+    def __init__(self, *, grace: float = 0.2, ignore: Iterable[str] = (), contain: bool = False) -> None:
         self.report = LeakReport(grace=grace)
         self._grace = grace
+        self._contain = contain
         self._ignore = compile_ignores(ignore, "ignore")
         self._watch = LeakWatch()
 
@@ -72,7 +74,8 @@ class leak_check:  # noqa: N801 - it reads as the verb of a with statement
 
     def _open(self) -> Self:
         self._watch.start()
-        self._watch.open(Scope(Owner("block", within=OWNER.get()), self._grace, ignored=self._ignored))
+        owner = Owner("block", within=OWNER.get())
+        self._watch.open(Scope(owner, self._grace, ignored=self._ignored, contained=lambda leak: self._contain))
         return self
 
     def _close(self) -> None:

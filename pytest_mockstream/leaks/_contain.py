@@ -1,4 +1,4 @@
-"""End what leaked, so that what comes next starts clean.
+"""End tasks that leaked: those of a loop that closes, and those that somebody wants contained.
 
 The wall: acts on what was judged already, and says which tasks would not die.
 
@@ -21,14 +21,11 @@ _MOMENT = 0.05
 
 
 def end_tasks(tasks: Iterable[Task]) -> set[Task]:
-    """Cancel tasks, whatever loop they are on; return those that swallowed their cancellation."""
+    """Cancel tasks of loops that are not closed; return those that swallowed their cancellation."""
     stubborn: set[Task] = set()
     for loop, mine in by_loop(tasks).items():
         if can_pump(loop):
             stubborn |= _end_on_idle(loop, mine)
-        elif loop.is_closed():
-            for task in mine:
-                _internals.forget_task(task)
         elif loop.is_running():
             stubborn |= _end_on_running(loop, mine)
     return stubborn

@@ -1,12 +1,13 @@
 """All access to what asyncio, threading, concurrent.futures and anyio keep to themselves.
 
-The wall: the one place for private names. Checked against CPython 3.11, 3.12 and 3.13, uvloop 0.21 to 0.23, anyio 4.9
-to 4.16, trio 0.30 to 0.35. Where a name is missing, the function says so by returning None or an empty answer, and the
-canary finds out what the check can no longer see.
+The wall: the one place for private names. Checked against CPython 3.11 to 3.15, uvloop 0.21 to 0.23, anyio 4.9 to 4.16,
+trio 0.30 to 0.35. Where a name is missing, the function says so by returning None or an empty answer, and the canary
+finds out what the check can no longer see.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import asyncio.base_events
 import asyncio.events
@@ -15,13 +16,14 @@ import concurrent.futures.thread
 import contextvars
 import functools
 import gc
+import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, FrameType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 #: Frames below these are the loop's or the runner's, not the creator's.
 LOOP_CODES: frozenset[CodeType] = frozenset(
@@ -56,25 +58,39 @@ def is_session_hook(frame: FrameType | None) -> bool:
 def patch(
     where: type | ModuleType, name: str, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> Callable[[], None]:
-    """Replace a method by a wrapper around it; return what puts it back."""
-    original = where.__dict__[name]
-    setattr(where, name, functools.wraps(original)(wrap(original)))
-    return lambda: setattr(where, name, original)
+    """Replace a function by a wrapper around it; return what puts it back.
+
+    What is missing or cannot be replaced stays as it is: the canary then says what cannot be seen.
+    """
+    is_own = name in vars(where)  # gevent's Thread inherits what the standard one defines
+    try:
+        original = vars(where)[name] if is_own else getattr(where, name)
+        setattr(where, name, functools.wraps(original)(wrap(original)))
+    except (AttributeError, TypeError):
+        return lambda: None
+    return (lambda: setattr(where, name, original)) if is_own else (lambda: delattr(where, name))
 
 
 class TaskRegistry(NamedTuple):
-    """How asyncio's register of tasks takes a weak reference in, and lets it go."""
+    """How a register of tasks takes a weak reference in, and lets it go."""
 
-    remember: Callable[[weakref.ref[Any]], None]
-    forget: Callable[[weakref.ref[Any]], None]
+    remember: Callable[[weakref.ref[Any]], object]
+    forget: Callable[[weakref.ref[Any]], object]
 
 
-def on_task_registered(make: Callable[[TaskRegistry], Callable[[asyncio.Task[Any]], None]]) -> Callable[[], None]:
-    """Take the place of the method through which every task becomes known to asyncio; return what puts it back.
+class NoteTask(Protocol):
+    """Notes a task: as it is made, or found later."""
 
-    asyncio adds each task that is scheduled to one ``WeakSet``, whoever made it and for whichever loop, by calling its
-    method ``add``. An eager task is added when it suspends for the first time. A ``WeakSet`` keeps weak references in a
-    set; ours go into it instead of its own, so that a task costs one of them and not two.
+    def __call__(self, task: asyncio.Task[Any], made_now: bool = True) -> None: ...
+
+
+def on_task_registered(make: Callable[[TaskRegistry], NoteTask]) -> Callable[[], None]:
+    """Take the place of the method through which tasks become known to asyncio; return what puts it back.
+
+    Up to CPython 3.13 asyncio adds each task that is scheduled to one ``WeakSet``, whoever made it and for whichever
+    loop, by calling its method ``add``; from 3.14 on only those that are no ``asyncio.Task``, the pure-Python ones. An
+    eager task is added when it suspends for the first time. A ``WeakSet`` keeps weak references in a set; ours go into
+    it instead of its own, so that a task costs one of them and not two.
     """
     names = [name for name in ("_scheduled_tasks", "_all_tasks") if hasattr(asyncio.tasks, name)]
     registry: Any = getattr(asyncio.tasks, names[0]) if names else None
@@ -88,6 +104,39 @@ def on_task_registered(make: Callable[[TaskRegistry], Callable[[asyncio.Task[Any
             registry.__dict__.pop("add", None)
         else:
             registry.add = before
+
+    return undo
+
+
+#: Whether asyncio keeps its tasks in a list of the interpreter's that nobody else can hook into.
+HIDES_TASKS = sys.version_info >= (3, 14)
+
+
+def loop_classes() -> Iterator[type[asyncio.AbstractEventLoop]]:
+    """Yield every class of event loops that is loaded and makes tasks, the bases first."""
+    classes: list[type[asyncio.AbstractEventLoop]] = [asyncio.AbstractEventLoop]  # type: ignore[type-abstract] # not made
+    while classes:
+        kind = classes.pop(0)
+        classes += type.__subclasses__(kind)
+        if kind.create_task is not asyncio.AbstractEventLoop.create_task:
+            yield kind
+
+
+def on_loop_class(made: Callable[[type[asyncio.AbstractEventLoop]], None]) -> Callable[[], None]:
+    """Be told of each class of event loops that is defined from now on: uvloop's, imported in the middle of a test.
+
+    Returns:
+        What ends that.
+    """
+
+    def init_subclass(cls: type[asyncio.AbstractEventLoop], /, **kwargs: Any) -> None:
+        super(asyncio.AbstractEventLoop, cls).__init_subclass__(**kwargs)
+        made(cls)
+
+    asyncio.AbstractEventLoop.__init_subclass__ = classmethod(init_subclass)  # type: ignore[assignment, method-assign]
+
+    def undo() -> None:
+        del asyncio.AbstractEventLoop.__init_subclass__
 
     return undo
 
@@ -112,8 +161,7 @@ def forget_task(task: asyncio.Task[Any]) -> None:
 
 def current_thread() -> threading.Thread | None:
     """Return the current thread without making a ``_DummyThread`` of a foreign one."""
-    active: dict[int, threading.Thread] = getattr(threading, "_active", {})
-    return active.get(threading.get_ident())
+    return _ACTIVE.get(threading.get_ident())
 
 
 def pool_of(thread: threading.Thread) -> ThreadPoolExecutor | None:
@@ -132,17 +180,36 @@ def default_pool(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor | None:
     if hasattr(loop, "_default_executor"):
         pool = loop._default_executor
         return pool if isinstance(pool, ThreadPoolExecutor) else None
-    return next((thing for thing in gc.get_referents(loop) if isinstance(thing, ThreadPoolExecutor)), None)
+    return next((thing for thing in gc.get_referents(loop) if _is_a(thing, ThreadPoolExecutor)), None)
 
 
-def is_cached_worker(thread: threading.Thread) -> bool:
-    """Tell whether a thread is one that a library keeps to give it one job after the other."""
+def _is_a(thing: object, kind: type) -> bool:
+    """Do as ``isinstance``, which may run code of anybody's: that of a property ``__class__``."""
+    return issubclass(type(thing), kind)
+
+
+def is_worker(thread: threading.Thread) -> bool:
+    """Tell whether a thread does one job after the other, for a pool or for a library that keeps such threads."""
     target: Any = getattr(thread, "_target", None)
     code = getattr(target, "__code__", None)
-    if code is not None and code is POOL_WORKER_CODE:
-        return True
+    return (code is not None and code is POOL_WORKER_CODE) or is_kept_worker(thread)
+
+
+def is_kept_worker(thread: threading.Thread) -> bool:
+    """Tell whether a thread is one that anyio or trio keeps to give it one job after the other."""
+    target: Any = getattr(thread, "_target", None)
     module = type(thread).__module__ if target is None else getattr(target, "__module__", None)
     return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
+
+
+def is_kept_idle(thread: threading.Thread) -> bool:
+    """Tell from its library's own records whether a worker of anyio or trio waits for its next job."""
+    idle = getattr(thread, "idle_workers", None)  # of anyio's threads
+    if idle is not None:
+        return thread in idle
+    worker = getattr(getattr(thread, "_target", None), "__self__", None)  # of trio's
+    idle = getattr(getattr(worker, "_thread_cache", None), "_idle_workers", None)
+    return idle is not None and worker in idle
 
 
 def has_job(worker: object) -> bool:
@@ -205,11 +272,21 @@ def give_owners_to_anyio(module: ModuleType, get: Callable[[], Any], put: Callab
 def is_default_pool(pool: ThreadPoolExecutor) -> bool:
     """Tell whether a pool is the default one of a loop; looks at everything that refers to it, so only on suspicion."""
     for holder in gc.get_referrers(pool):
-        if isinstance(holder, asyncio.AbstractEventLoop):
+        if _is_a(holder, asyncio.AbstractEventLoop):
             return True
-        if isinstance(holder, dict) and holder.get("_default_executor") is pool:
+        if type(holder) is dict and holder.get("_default_executor") is pool:
             return True
     return False
+
+
+#: A pool that was made in this function is the default one of its loop.
+MAKES_DEFAULT_POOL: CodeType = asyncio.base_events.BaseEventLoop.run_in_executor.__code__
+
+
+def has_waiting_jobs(pool: ThreadPoolExecutor) -> bool:
+    """Tell whether jobs of a pool wait for a worker; where nobody knows, they may."""
+    waiting = getattr(pool, "_work_queue", None)
+    return waiting is None or not waiting.empty()
 
 
 def workers(pool: ThreadPoolExecutor) -> list[threading.Thread]:
@@ -229,5 +306,69 @@ def runner_loop(runner: asyncio.Runner) -> asyncio.AbstractEventLoop | None:
     return loop if isinstance(loop, asyncio.AbstractEventLoop) and not loop.is_closed() else None
 
 
-#: The innermost frame of every thread that runs Python, by identifier.
-frames: Callable[[], dict[int, Any]] = sys._current_frames
+# Threads, told without a look at their frames.
+
+
+class ThreadCounts(NamedTuple):
+    """How many threads there are, as everybody counts who counts them.
+
+    Attributes:
+        objects: those that ``threading`` has an object for, the main one and foreign ones included.
+        started: those that Python started, and that have not ended.
+        native: those that the operating system has, where it says so for next to nothing; else 0.
+    """
+
+    objects: int
+    started: int
+    native: int
+
+    @property
+    def total(self) -> int:
+        """How many that is in all, for people: the main thread, and those that Python started."""
+        return self.started + 1
+
+
+_TASKS = "/proc/self/task"  # Linux: one folder for each thread
+_stat = os.stat
+
+
+def _native_threads() -> int:
+    try:
+        return _stat(_TASKS).st_nlink
+    except OSError:
+        return 0
+
+
+def count_threads() -> ThreadCounts:
+    """Return how many threads there are."""
+    return ThreadCounts(len(_ACTIVE), _started_threads(), _native_threads())
+
+
+_ACTIVE: dict[int, threading.Thread] = getattr(threading, "_active", {})
+_started_threads: Callable[[], int] = getattr(_thread, "_count", lambda: 0)
+
+
+def thread_objects() -> frozenset[int]:
+    """Return the identifiers of the threads that ``threading`` has an object for."""
+    return frozenset(_ACTIVE)
+
+
+# The innermost frame of every thread that runs Python.
+
+_HOLD = threading.RLock()
+
+
+def frames() -> dict[int, FrameType]:
+    """Return the innermost frame of every thread that runs Python, by identifier; for suspects only.
+
+    CPython 3.11 allocates while it holds a lock of the runtime; were the collector to free a thread-local meanwhile, it
+    would wait for that lock for ever (python/cpython#106883). So the collector is held off, on every Python.
+    """
+    with _HOLD:
+        collects = gc.isenabled()
+        try:
+            gc.disable()
+            return sys._current_frames() if hasattr(sys, "_current_frames") else {}
+        finally:
+            if collects:
+                gc.enable()

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from pytest_mockstream._callsite import CallSite, is_library, is_ours
 
+from . import _internals
 from ._births import Frames
 
 _FRAMES = ("cr_frame", "gi_frame", "ag_frame")
@@ -39,8 +42,39 @@ def of_task(task: asyncio.Task[Any]) -> list[Stop]:
     return [_stop(frame) for frame in frames_of(task.get_coro())][::-1]
 
 
-def of_thread(frame: FrameType | None) -> list[Stop]:
-    """Return the frames of a thread, the innermost first."""
+class Snapshot:
+    """Where all threads stand at one moment: the first in which somebody asks, for a clean test never does."""
+
+    @cached_property
+    def _frames(self) -> dict[int, FrameType]:
+        return _internals.frames()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._frames)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody has asked."""
+        return "_frames" in vars(self)
+
+    def frame(self, thread: threading.Thread | int) -> FrameType | None:
+        """Return the innermost frame of a thread, None if it runs no Python, or no more."""
+        return self._frames.get(thread if isinstance(thread, int) else thread.ident or 0)
+
+    def stops(self, thread: threading.Thread | int) -> list[Stop]:
+        """Return the frames of a thread, the innermost first."""
+        return _of_thread(self.frame(thread))
+
+
+def frames_of_thread(thread: threading.Thread) -> Iterator[FrameType]:
+    """Yield the frames of a thread that runs, the innermost first."""
+    frame = Snapshot().frame(thread)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _of_thread(frame: FrameType | None) -> list[Stop]:
     stops = []
     while frame is not None:
         stops.append(_stop(frame))
@@ -49,12 +83,18 @@ def of_thread(frame: FrameType | None) -> list[Stop]:
 
 
 def frames_of(awaitable: Any) -> Iterator[FrameType]:
-    """Yield the frames of a suspended coroutine and of all that it awaits, the outermost first."""
+    """Yield the frames of a suspended coroutine and of all that it awaits, the outermost first.
+
+    It ends at what is neither a coroutine nor known to stand before one: whatever a stand-in (a mock) says it awaits
+    would lead nowhere, and on and on.
+    """
     while awaitable is not None:
         frame = _first(awaitable, _FRAMES)
-        if frame is not None:
+        if isinstance(frame, FrameType):
             yield frame
-        awaitable = _first(awaitable, _INNER) or _wrapped(awaitable)
+            awaitable = _first(awaitable, _INNER)
+        else:
+            awaitable = _wrapped(awaitable)
 
 
 def user_site(sites: Iterable[CallSite]) -> CallSite | None:

@@ -9,15 +9,17 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import _internals, _look
-from ._births import Birth, TaskBirth
-from ._look import Stop
-from ._settle import closes_generator
+from ._births import BIRTHS, Birth, TaskBirth, birth_of
+from ._look import Snapshot, Stop
+from ._settle import Deadline, closes_generator, settle_threads
 
 T = TypeVar("T")
+_MOMENT = 0.005
 
 
 class Rule(NamedTuple, Generic[T]):
@@ -69,12 +71,30 @@ TASK_RULES = (
 )
 
 
-class SeenThread(NamedTuple):
-    """A thread, where it stands, the innermost frame first, and who is behind it."""
+class SeenThread:
+    """A thread and who is behind it; where it stands is looked at only once a rule asks for it.
 
-    thread: threading.Thread
-    stops: list[Stop]
-    birth: Birth | None
+    Attributes:
+        thread: the thread.
+        birth: its own, or that of the job that it does; None where nobody saw it.
+    """
+
+    __slots__ = ("_snapshot", "_stops", "birth", "thread")
+
+    def __init__(self, thread: threading.Thread, snapshot: Snapshot, birth: Birth | None) -> None:
+        self.thread = thread
+        self.birth = birth
+        self._snapshot = snapshot
+        self._stops: list[Stop] | None = None
+
+    @property
+    def stops(self) -> list[Stop]:
+        """Its frames, the innermost first; none if it ends in the moment that it is given before anybody looks."""
+        if self._stops is None:
+            if not self._snapshot.is_taken:
+                settle_threads([self.thread], Deadline(_MOMENT))
+            self._stops = self._snapshot.stops(self.thread) if self.thread.is_alive() else []
+        return self._stops
 
 
 _DEBUGGERS = ("pydevd.", "ptvsd.", "debugpy.")
@@ -86,16 +106,32 @@ def _named(*starts: str) -> Callable[[SeenThread], bool]:
 
 def _is_idle_in_default_pool(seen: SeenThread) -> bool:
     pool = _internals.pool_of(seen.thread)
-    return pool is not None and is_idle_worker(seen) and _internals.is_default_pool(pool)
+    return pool is not None and is_idle_worker(seen) and _is_default(pool)
+
+
+def _is_default(pool: ThreadPoolExecutor) -> bool:
+    birth = birth_of(pool)
+    made_in = birth.frames[0] if birth is not None and birth.frames else None
+    return made_in is _internals.MAKES_DEFAULT_POOL or _internals.is_default_pool(pool)
 
 
 def is_idle_worker(seen: SeenThread) -> bool:
-    """Tell whether a thread is a pool's and waits for work."""
+    """Tell whether a thread is a pool's and waits for work: by what the pool was given, or else by its frames."""
+    pool = _internals.pool_of(seen.thread)
+    if pool is not None and birth_of(pool) is not None and not _internals.has_waiting_jobs(pool):
+        return not any(job.pool() is pool for job, _ in BIRTHS.pending_jobs(0))
     return bool(seen.stops) and seen.stops[0].code is _internals.POOL_WORKER_CODE
 
 
 def _is_idle_anyio_worker(seen: SeenThread) -> bool:
-    """Tell whether it waits in ``queue.get`` called straight from anyio's own loop, and no job is on its way to it."""
+    """Tell by anyio's record, or by where it stands.
+
+    There it waits in ``queue.get`` called straight from anyio's own loop, and no job is on its way to it.
+    """
+    if not _internals.is_kept_worker(seen.thread):
+        return False
+    if _internals.is_kept_idle(seen.thread):
+        return True
     for stop, caller in pairwise(seen.stops):
         if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in caller.code.co_filename:
             return stop.code is queue.Queue.get.__code__ and stop.frame.f_locals["self"].empty()
@@ -103,6 +139,10 @@ def _is_idle_anyio_worker(seen: SeenThread) -> bool:
 
 
 def _is_idle_trio_worker(seen: SeenThread) -> bool:
+    if not _internals.is_kept_worker(seen.thread):
+        return False
+    if _internals.is_kept_idle(seen.thread):
+        return True
     if not seen.stops:
         return False
     code = seen.stops[0].code
@@ -119,15 +159,16 @@ def _is_execnet(seen: SeenThread) -> bool:
     return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
 
 
+#: Those that look at where a thread stands come last: for all that a rule before them lets go nobody looks there.
 THREAD_RULES = (
+    Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),
+    Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _named("pytest_timeout ")),
+    Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
     Rule(
         "default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool
     ),
     Rule("anyio-worker", "anyio keeps idle workers and ends them with their loop", _is_idle_anyio_worker),
     Rule("trio-worker", "trio keeps idle workers, which end after ten seconds", _is_idle_trio_worker),
-    Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),
-    Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _named("pytest_timeout ")),
-    Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
     Rule("pytest-xdist", "execnet's own threads carry the results to the controller", _is_execnet),
 )
 

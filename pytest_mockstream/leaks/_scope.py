@@ -19,6 +19,10 @@ def _nothing(leak: Leak) -> bool:
     return False
 
 
+def _everything(leak: Leak) -> bool:
+    return True
+
+
 class Scope:
     """What is known of a test or block on stage. Each test makes one: what is seldom set costs nothing.
 
@@ -26,8 +30,12 @@ class Scope:
         owner: its owner.
         grace: seconds to wait for what it left.
         ignored: tells whether something is left on purpose.
+        fails: tells whether a leak fails what is on stage; whatever does not is left alone.
+        contained: tells whether a leak that fails it is ended even where it could live on.
         mark: births after it are this scope's time.
-        idents: the threads that there were.
+        idents: the threads that there were, as far as they have objects.
+        threads: how many there were.
+        raw: how many threads without objects there were, as far as their births were seen.
         started: how many threads had been started.
         leaks: found so far.
         lasting: threads that imports started meanwhile.
@@ -44,12 +52,24 @@ class Scope:
     counts: Counts | None = None
     kinds: frozenset[str] = frozenset()
 
-    def __init__(self, owner: Owner, grace: float, ignored: Callable[[Leak], bool] = _nothing) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        grace: float,
+        ignored: Callable[[Leak], bool] = _nothing,
+        fails: Callable[[Leak], bool] = _everything,
+        contained: Callable[[Leak], bool] = _nothing,
+    ) -> None:
         self.owner = owner
         self.grace = grace
         self.ignored = ignored
+        self.fails = fails
+        self.contained = contained
+        BIRTHS.find_tasks()
         self.mark = BIRTHS.mark()
-        self.idents = frozenset(_internals.frames())
+        self.idents = _internals.thread_objects()
+        self.threads = _internals.count_threads()
+        self.raw = len(BIRTHS.raw)
         self.started = BIRTHS.threads_started
         self.leaks: list[Leak] = []
         self.lasting: list[Leak] = []
@@ -76,14 +96,13 @@ class Scope:
     def count(self) -> None:
         """Note how many tasks and threads there are, and how many of them there were before."""
         pending = [birth.serial for birth in BIRTHS.pending_since(0)]
-        idents = frozenset(_internals.frames())
         before = sum(serial < self.mark for serial in pending)
         first = self.counts
         self.counts = Counts(
             tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
             threads=(
-                len(self.idents) if self.ending is None else self.ending.threads,
-                max(len(idents), first.threads[1] if first else 0),
+                self.threads.total if self.ending is None else self.ending.threads,
+                max(_internals.count_threads().total, first.threads[1] if first else 0),
             ),
         )
 

@@ -87,9 +87,11 @@ def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, object]
         OWNER.reset(token)
 
 
-def close_dropped_generators(loop: asyncio.AbstractEventLoop, deadline: Deadline) -> None:
+def close_dropped_generators(
+    loop: asyncio.AbstractEventLoop, pending: Callable[[], Iterable[Task]], deadline: Deadline
+) -> None:
     """Let an idle loop close the async generators that were dropped, which it does in tasks of their own."""
-    while (closing := [task for task in asyncio.all_tasks(loop) if closes_generator(task)]) and deadline.left:
+    while (closing := [task for task in pending() if closes_generator(task)]) and deadline.left:
         pump(loop, closing, deadline.left)
 
 
@@ -128,4 +130,4 @@ def settle_threads(threads: Iterable[threading.Thread], deadline: Deadline) -> N
     """Wait for threads to end."""
     for thread in threads:
         if thread is not threading.current_thread():
-            thread.join(deadline.left)
+            threading.Thread.join(thread, deadline.left)  # one that was overridden may end the thread

@@ -6,11 +6,11 @@ The wall: one thing at a time; whether it is one is decided elsewhere.
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 from . import _diagnosis, _internals, _look
 from ._births import Birth, TaskBirth, birth_of
+from ._look import Stop
 from ._rules import SeenThread, is_idle_worker
 from ._values import Leak
 
@@ -29,11 +29,6 @@ def task_leak(birth: TaskBirth, task: asyncio.Task[Any], owner: str) -> Leak:
         remedy=remedy,
         functions=_look.names([*_look.codes(birth.frames), *(stop.code for stop in stops)]),
     )
-
-
-def seen(thread: threading.Thread, frames: dict[int, Any], birth: Birth | None = None) -> SeenThread:
-    """Return a thread and where it stands; its birth may be that of the job that it does."""
-    return SeenThread(thread, _look.of_thread(frames.get(thread.ident or 0)), birth or birth_of(thread))
 
 
 def thread_leak(found: SeenThread, owner: str) -> Leak:
@@ -75,9 +70,8 @@ def queued_job_leak(birth: Birth, owner: str) -> Leak:
     )
 
 
-def raw_thread_leak(ident: int, frame: Any, birth: Birth | None, owner: str) -> Leak:
+def raw_thread_leak(ident: int, stops: list[Stop], birth: Birth | None, owner: str) -> Leak:
     """Return what is known of a thread that has no ``Thread`` object."""
-    stops = _look.of_thread(frame)
     diagnosis, remedy = _diagnosis.of_thread(stops)
     return Leak(
         kind="thread",

@@ -21,6 +21,8 @@ _OWNERS = {
     "plugin": ", by a plugin of a pytest session inside this one",
 }
 
+_FATES = {"ended": "Ended now", "abandoned": "Abandoned by its loop, which closes"}
+
 
 def render(report: LeakReport) -> str:
     """Return what leaked, why, and what to do, identical leaks grouped."""
@@ -32,6 +34,9 @@ def render(report: LeakReport) -> str:
         f" still there after {report.grace:.2f} s:"
     ]
     lines += entries(report.leaks)
+    for fate, said in _FATES.items():
+        if found := [leak for leak in report.leaks if leak.fate == fate]:
+            lines.append(f"  {said}: {', '.join(_what(leak, names) for leak, names in _grouped(found))}.")
     lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     return "\n".join(lines)
 
@@ -57,11 +62,12 @@ def exemption(leaks: Iterable[Leak]) -> str:
 
 def _key(leak: Leak) -> str:
     """Return what an ignore of a leak would name: ``Server.__init__`` rather than every ``__init__``."""
-    return leak.created_at.function.rpartition("<locals>.")[2] if leak.created_at else leak.name
+    site = leak.created_at or leak.waits_at
+    return site.function.rpartition("<locals>.")[2] if site else leak.name
 
 
 def creators(leaks: Iterable[Leak]) -> list[str]:
-    """Return what exempts leaks: the functions that created them, or their names where nobody saw those."""
+    """Return what exempts leaks: the functions that created them, or else where they wait, or else their names."""
     return list(dict.fromkeys(_key(leak) for leak in leaks))
 
 
@@ -78,14 +84,17 @@ def _grouped(leaks: Iterable[Leak]) -> list[tuple[Leak, list[str]]]:
 
 
 def _entry(leak: Leak, names: list[str]) -> list[str]:
-    what = f"{leak.kind} {names[0]!r}" if len(names) == 1 else f"{len(names)} {leak.kind}s {_some(names)}"
     waits = f" waits at {place(leak.waits_at)}" if leak.waits_at else ""
-    lines = [f"  {what}{f' ({leak.detail})' if leak.detail else ''}{waits}"]
+    lines = [f"  {_what(leak, names)}{f' ({leak.detail})' if leak.detail else ''}{waits}"]
     verb = "opened" if leak.kind == "stream" else "created"
     created = f"{leak.created_at} in {leak.created_at.function}" if leak.created_at else "a place that nobody saw"
     lines.append(f"    {verb} at {created}{_by(leak.owner)}")
     lines.append("    " + " ".join(part for part in (leak.diagnosis, leak.remedy) if part))
     return lines
+
+
+def _what(leak: Leak, names: list[str]) -> str:
+    return f"{leak.kind} {names[0]!r}" if len(names) == 1 else f"{len(names)} {leak.kind}s {_some(names)}"
 
 
 def _some(names: list[str]) -> str:

@@ -32,6 +32,8 @@ class Leak:
         functions: every function in the stack that created it and in the one that waits, for ignores.
         detail: what else is known, e.g. ``"daemon"``.
         is_note: whether it is worth a warning, and never fails a test that did not ask for it.
+        fate: ``"lives"``, for it is left alone; ``"ended"``, where it was made to end; ``"abandoned"``, where it would
+            not end, and its loop closes without it.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Leak:
     functions: frozenset[str] = frozenset()
     detail: str = ""
     is_note: bool = False
+    fate: str = "lives"
 
     @property
     def is_of_wide_fixture(self) -> bool:
@@ -61,6 +64,7 @@ class Leak:
             "waits_at": self.waits_at and str(self.waits_at),
             "diagnosis": self.diagnosis,
             "remedy": self.remedy,
+            "fate": self.fate,
         }
 
 

@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import _internals
-from ._births import BIRTHS
-from ._judge import await_submitted, is_quiet, judge_closing_loop, judge_tasks, judge_tasks_here, judge_threads
+from ._births import BIRTHS, TaskBirth
+from ._judge import await_submitted, is_quiet, judge_closing_loop, judge_tasks, judge_tasks_here
+from ._judge_threads import judge_threads, know_unrecorded
 from ._owner import OWNER, Owner
 from ._scope import Scope
 from ._settle import Deadline, can_pump, close_dropped_generators
@@ -57,6 +58,7 @@ class LeakWatch:
         self._before = OWNER.get()
         BIRTHS.install()
         if not _WATCHES:
+            know_unrecorded()
             _UNDO.extend(
                 (
                     _internals.patch(asyncio.Runner, "__init__", _marking),
@@ -67,7 +69,7 @@ class LeakWatch:
         _WATCHES.append(self)
 
     def stop(self) -> None:
-        """Stop to watch and put everything back."""
+        """Stop watching and put everything back."""
         self.active = False
         _WATCHES.remove(self)
         if self.census is not None:
@@ -148,7 +150,7 @@ class LeakWatch:
     def begin_owner(self, owner: Owner) -> None:
         """Note what there is when an owner begins that will be judged by itself."""
         owner.mark = BIRTHS.mark()
-        owner.threads = len(_internals.frames())
+        owner.threads = _internals.count_threads().total
 
     def judge_ended(self, owner: Owner, grace: float) -> None:
         """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
@@ -191,10 +193,14 @@ class LeakWatch:
         if scope is None or scope.interrupted or not self.active or self._closing is None:
             yield
             return
-        close_dropped_generators(loop, Deadline(scope.grace))
+        close_dropped_generators(loop, lambda: _tasks(BIRTHS.pending_on(loop)), Deadline(scope.grace))
         ended = self._closing(loop)
         yield
         scope.leaks += ended()
+
+
+def _tasks(births: Iterable[TaskBirth]) -> list[asyncio.Task[Any]]:
+    return [task for birth in births if (task := birth()) is not None]
 
 
 # asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,

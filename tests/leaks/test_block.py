@@ -75,15 +75,28 @@ async def test_pending_task_is_a_leak() -> None:
     assert report.counts.tasks[1] == report.counts.tasks[0] + 1
 
 
-async def test_leaked_task_is_cancelled() -> None:
+@pytest.mark.parametrize("contain", [False, True])
+async def test_leaked_task_is_cancelled_only_to_contain_it(contain: bool) -> None:
     tasks: list[asyncio.Task[None]] = []
 
     async def start() -> None:
-        tasks.append(asyncio.create_task(asyncio.sleep(NEVER)))
+        tasks.append(asyncio.create_task(asyncio.sleep(NEVER), name="planted"))
 
-    await report_of(start)
+    report = await report_of(start, contain=contain)
 
-    assert tasks[0].cancelled()
+    assert tasks[0].cancelled() is (report.leaks[0].fate == "ended") is contain
+    assert ("  Ended now: task 'planted'." in str(report).splitlines()) is contain
+
+
+def test_leaked_task_of_an_idle_loop_is_left_alone() -> None:
+    loop = asyncio.new_event_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    report = sync_report_of(lambda: tasks.append(loop.create_task(asyncio.sleep(0.5))))
+
+    assert (len(report.leaks), tasks[0].done()) == (1, False)
+    loop.run_until_complete(tasks[0])
+    loop.close()
 
 
 @pytest.mark.parametrize("how", ["awaited", "cancelled", "short"])
@@ -140,7 +153,7 @@ async def test_swallowed_cancellation_is_said(times: int) -> None:
         asyncio.create_task(swallow(times))  # noqa: RUF006 - it shall leak
         await asyncio.sleep(0)
 
-    report = await report_of(start)
+    report = await report_of(start, contain=True)
 
     assert [leak.diagnosis for leak in report.leaks] == ["It swallowed its cancellation."]
     assert len(asyncio.all_tasks()) == 1
@@ -157,7 +170,7 @@ async def test_slow_clean_up_is_not_called_swallowing() -> None:
         asyncio.create_task(tidy())  # noqa: RUF006 - it shall leak
         await asyncio.sleep(0)
 
-    report = await report_of(start)
+    report = await report_of(start, contain=True)
 
     assert [leak.diagnosis for leak in report.leaks] == ["It is sleeping."]
 

@@ -2,78 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from leak_runs import INI, Runner
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
-HEAD = """
-import asyncio, os, threading, time, unittest, pytest
-KEPT = []
-def leak_task(seconds=3600.0):
-    task = asyncio.ensure_future(asyncio.sleep(seconds))
-    KEPT.append(task)
-    return task
-def leak_thread(seconds=5.0):
-    over = threading.Event()
-    thread = threading.Thread(target=over.wait, args=(seconds,), daemon=True)
-    thread.start()
-    return over
-"""
-INI = """
-[pytest]
-asyncio_mode = auto
-asyncio_default_fixture_loop_scope = function
-addopts = -p asyncio -p mockstream -p no:cacheprovider
-"""
-
-
-@dataclass
-class Run:
-    """One run of pytest: what it printed, what its report says."""
-
-    result: pytest.RunResult
-    data: dict[str, Any]
-
-    @property
-    def leaks(self) -> list[tuple[str, str, str, str]]:
-        """Test, owner, kind and outcome of each leak."""
-        return [
-            (leak["test"].partition("::")[2], leak["owner"], leak["kind"], leak["outcome"])
-            for leak in self.data["leaks"]
-        ]
-
-    @property
-    def text(self) -> str:
-        return self.result.stdout.str()
-
-
-Runner = Callable[..., Run]
-
-
-@pytest.fixture
-def run(pytester: pytest.Pytester, lean_pytest: None) -> Runner:
-    def go(source: str, *options: str, ini: str = "", conftest: str = "") -> Run:
-        pytester.makeini(INI + ini)
-        pytester.makepyfile(test_it=HEAD + source)
-        if conftest:
-            pytester.makeconftest(conftest)
-        path = pytester.path / "report.json"
-        result = pytester.runpytest_subprocess(f"--mockstream-report={path}", *options)
-        return Run(result, json.loads(path.read_text()) if path.exists() else {})
-
-    return go
 
 
 # The verdict and the outcome.
 
 
-def test_leaking_task_and_thread_fail_their_tests(run: Runner) -> None:
-    made = run("""
+def test_leaking_task_and_thread_fail_their_tests(run_leaks: Runner) -> None:
+    made = run_leaks("""
 async def test_task(): leak_task()
 def test_thread(): leak_thread()
 async def test_clean(): await leak_task(0)
@@ -108,8 +49,8 @@ def test_report_is_the_one_that_the_readme_explains(pytester: pytest.Pytester, l
     result.stdout.fnmatch_lines([f"LeakError: {report.splitlines()[0]}", *report.splitlines()[1:]], consecutive=True)
 
 
-def test_skip_and_xfail_stay_and_the_leak_is_an_error(run: Runner) -> None:
-    made = run("""
+def test_skip_and_xfail_stay_and_the_leak_is_an_error(run_leaks: Runner) -> None:
+    made = run_leaks("""
 async def test_skip():
     leak_task()
     pytest.skip("x")
@@ -126,8 +67,8 @@ async def test_strict():
     assert [test for test, *_ in made.leaks] == ["test_skip", "test_xfail", "test_strict"]
 
 
-def test_failure_of_its_own_stays_and_the_leak_is_added(run: Runner) -> None:
-    made = run("""
+def test_failure_of_its_own_stays_and_the_leak_is_added(run_leaks: Runner) -> None:
+    made = run_leaks("""
 async def test():
     leak_task()
     assert 1 == 2
@@ -138,8 +79,8 @@ async def test():
 
 
 @pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "pytest.exit('enough')"])
-def test_interrupt_wins(run: Runner, end: str) -> None:
-    made = run(f"""
+def test_interrupt_wins(run_leaks: Runner, end: str) -> None:
+    made = run_leaks(f"""
 async def test():
     leak_task()
     leak_thread()
@@ -151,8 +92,8 @@ async def test():
     assert "LeakError" not in made.text
 
 
-def test_maxfail_gives_no_false_alarm(run: Runner) -> None:
-    made = run(
+def test_maxfail_gives_no_false_alarm(run_leaks: Runner) -> None:
+    made = run_leaks(
         """
 @pytest.fixture(scope="session")
 def server():
@@ -169,8 +110,8 @@ def test_never_run(server): pass
     assert made.leaks == []
 
 
-def test_leak_in_raising_setup_is_reported(run: Runner) -> None:
-    made = run("""
+def test_leak_in_raising_setup_is_reported(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.fixture
 def broken():
     leak_thread()
@@ -181,8 +122,8 @@ def test(broken): pass
     assert made.leaks == [("test", "fixture:broken:function", "thread", "error")]
 
 
-def test_one_parameter_leaks_and_the_other_is_clean(run: Runner) -> None:
-    made = run("""
+def test_one_parameter_leaks_and_the_other_is_clean(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.mark.parametrize("leaks", [True, False])
 async def test(leaks):
     if leaks: leak_task()
@@ -191,32 +132,32 @@ async def test(leaks):
     assert made.leaks == [("test[True]", "test", "task", "error")]
 
 
-def test_warn_mode_warns(run: Runner) -> None:
-    made = run("async def test(): leak_task()", "--mockstream-leaks=warn", "-W", "error")
+def test_warn_mode_warns(run_leaks: Runner) -> None:
+    made = run_leaks("async def test(): leak_task()", "--mockstream-leaks=warn", "-W", "error")
 
     made.result.assert_outcomes(passed=1)
     assert made.leaks == [("test", "test", "task", "warn")]
 
 
-def test_off_mode_is_off(run: Runner) -> None:
-    made = run("async def test(): leak_task()", "--mockstream-leaks=off")
+def test_off_mode_is_off(run_leaks: Runner) -> None:
+    made = run_leaks("async def test(): leak_task()", "--mockstream-leaks=off")
 
     made.result.assert_outcomes(passed=1)
     assert "leak check" not in made.text
 
 
-def test_grace_is_an_option(run: Runner) -> None:
+def test_grace_is_an_option(run_leaks: Runner) -> None:
     source = "def test(): leak_thread(0.4)"
 
-    assert run(source, "--mockstream-grace=10").leaks == []
-    assert len(run(source, "--mockstream-grace=1ms").leaks) == 1
+    assert run_leaks(source, "--mockstream-grace=10").leaks == []
+    assert len(run_leaks(source, "--mockstream-grace=1ms").leaks) == 1
 
 
 # Owners.
 
 
-def test_fixtures_own_what_they_start(run: Runner) -> None:
-    made = run("""
+def test_fixtures_own_what_they_start(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.fixture
 async def tidy():
     task = leak_task()
@@ -248,8 +189,8 @@ def test_last(wide_untidy): pass
     ]
 
 
-def test_functions_that_set_a_module_or_class_up_are_fixtures(run: Runner) -> None:
-    made = run("""
+def test_functions_that_set_a_module_or_class_up_are_fixtures(run_leaks: Runner) -> None:
+    made = run_leaks("""
 def setup_module(): KEPT.append(leak_thread())
 def teardown_module(): KEPT.pop(0).set()
 class TestXunit:
@@ -279,8 +220,8 @@ class TestForgetful:
     made.result.assert_outcomes(passed=6, errors=1)
 
 
-def test_fixture_may_close_what_the_test_opened(run: Runner) -> None:
-    made = run("""
+def test_fixture_may_close_what_the_test_opened(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.fixture
 async def client():
     yield
@@ -292,8 +233,8 @@ async def test(client): leak_task()
 
 
 @pytest.mark.parametrize("scope", ["module", "session"])
-def test_wider_loops_are_pumped_and_judged(run: Runner, scope: str) -> None:
-    made = run(f"""
+def test_wider_loops_are_pumped_and_judged(run_leaks: Runner, scope: str) -> None:
+    made = run_leaks(f"""
 pytestmark = pytest.mark.asyncio(loop_scope={scope!r})
 async def test_leak(): leak_task()
 async def test_cancelled(): leak_task().cancel()
@@ -304,8 +245,8 @@ async def test_clean(): pass
     assert made.leaks == [("test_leak", "test", "task", "error")]
 
 
-def test_task_of_a_module_fixture_is_judged_when_its_loop_closes(run: Runner) -> None:
-    made = run("""
+def test_task_of_a_module_fixture_is_judged_when_its_loop_closes(run_leaks: Runner) -> None:
+    made = run_leaks("""
 import pytest_asyncio
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def background():
@@ -320,8 +261,8 @@ async def test_second(background): pass
     assert made.leaks == [("test_second", "fixture:background:module", "task", "error")]
 
 
-def test_session_server_may_start_handlers_in_the_middle_of_a_test(run: Runner) -> None:
-    made = run("""
+def test_session_server_may_start_handlers_in_the_middle_of_a_test(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.fixture(scope="session")
 def loop():
     loop = asyncio.new_event_loop()
@@ -349,18 +290,18 @@ def test_innocent_again(loop): time.sleep(0.05)
     assert made.leaks == [("test_guilty", "test", "task", "error")]
 
 
-def test_thread_of_an_import_belongs_to_the_import(run: Runner, pytester: pytest.Pytester) -> None:
+def test_thread_of_an_import_belongs_to_the_import(run_leaks: Runner, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(lazy="import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n")
 
-    made = run("def test():\n    import lazy\ndef test_next(): pass\n")
+    made = run_leaks("def test():\n    import lazy\ndef test_next(): pass\n")
 
     made.result.assert_outcomes(passed=2)
     assert made.leaks == [("test", "import", "thread", "allowed")]
     made.result.stdout.fnmatch_lines(["*by an import: it lives as long as the process*"])
 
 
-def test_thread_of_another_plugins_setup_belongs_to_the_setup(run: Runner) -> None:
-    made = run(
+def test_thread_of_another_plugins_setup_belongs_to_the_setup(run_leaks: Runner) -> None:
+    made = run_leaks(
         "def test(): pass",
         conftest="""
 import threading
@@ -372,8 +313,8 @@ def pytest_runtest_setup(item):
     assert made.leaks == [("test", "setup", "thread", "error")]
 
 
-def test_thread_of_a_hook_that_refuses_the_setup_is_a_leak(run: Runner) -> None:
-    made = run(
+def test_thread_of_a_hook_that_refuses_the_setup_is_a_leak(run_leaks: Runner) -> None:
+    made = run_leaks(
         "def test(): pass",
         conftest="""
 import pytest, threading
@@ -388,7 +329,7 @@ def pytest_runtest_setup(item):
     assert made.leaks == [("test", "setup", "thread", "error")]
 
 
-def test_hook_of_a_folder_comes_after_the_watch_has_begun(run: Runner, pytester: pytest.Pytester) -> None:
+def test_hook_of_a_folder_comes_after_the_watch_has_begun(run_leaks: Runner, pytester: pytest.Pytester) -> None:
     folder = pytester.mkdir("folder")
     (folder / "conftest.py").write_text(
         """
@@ -400,13 +341,13 @@ def pytest_runtest_setup(item):
     )
     (folder / "test_in_folder.py").write_text("def test(): pass")
 
-    made = run("def test_before(): pass")
+    made = run_leaks("def test_before(): pass")
 
     assert made.leaks == [("test", "setup", "thread", "error")]
 
 
-def test_markers_of_the_last_test_do_not_excuse_a_wide_fixture(run: Runner) -> None:
-    made = run("""
+def test_markers_of_the_last_test_do_not_excuse_a_wide_fixture(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.fixture(scope="session")
 def forgetful(): leak_thread()
 @pytest.mark.allow_leaks(reason="not ours")
@@ -417,8 +358,8 @@ def test(forgetful): pass
     assert made.data["stale"] == ["test_it.py::test"]
 
 
-def test_marker_of_a_module_excuses_its_fixtures_and_one_leak_keeps_it_fresh(run: Runner) -> None:
-    made = run("""
+def test_marker_of_a_module_excuses_its_fixtures_and_one_leak_keeps_it_fresh(run_leaks: Runner) -> None:
+    made = run_leaks("""
 pytestmark = pytest.mark.allow_leaks(reason="not ours")
 @pytest.fixture(scope="module")
 def forgetful(): leak_thread()
@@ -431,8 +372,8 @@ def test_is_clean(): pass
     assert made.data["stale"] == []
 
 
-def test_task_of_a_finaliser_is_not_the_bystanders(run: Runner) -> None:
-    made = run("""
+def test_task_of_a_finaliser_is_not_the_bystanders(run_leaks: Runner) -> None:
+    made = run_leaks("""
 class Client:
     def __del__(self):
         asyncio.get_running_loop().create_task(asyncio.sleep(3600))
@@ -443,8 +384,8 @@ async def test_bystander(): KEPT.clear()
     assert made.leaks == []
 
 
-def test_unittest_cases_are_checked(run: Runner) -> None:
-    made = run("""
+def test_unittest_cases_are_checked(run_leaks: Runner) -> None:
+    made = run_leaks("""
 class Test(unittest.IsolatedAsyncioTestCase):
     async def test_leak(self): leak_task()
     async def test_clean(self): await leak_task(0)
@@ -458,8 +399,8 @@ class Plain(unittest.TestCase):
     ]
 
 
-def test_stubborn_task_does_not_stop_the_run(run: Runner) -> None:
-    made = run("""
+def test_stubborn_task_does_not_stop_the_run(run_leaks: Runner) -> None:
+    made = run_leaks("""
 async def stubborn():
     while True:
         try: await asyncio.sleep(3600)
@@ -483,11 +424,15 @@ async def test_next(): pass
 """)
 
     assert [test for test, *_ in made.leaks] == ["test_catches_everything", "test_stubborn", "test_on_a_wider_loop"]
-    assert {leak["diagnosis"] for leak in made.data["leaks"]} == {"It swallowed its cancellation."}
+    assert [(leak["fate"], leak["diagnosis"]) for leak in made.data["leaks"]] == [
+        ("abandoned", "It swallowed its cancellation."),
+        ("ended", "It swallowed its cancellation."),
+        ("lives", "It is sleeping."),
+    ]
 
 
-def test_patched_clocks_do_not_change_the_grace(run: Runner) -> None:
-    made = run("""
+def test_patched_clocks_do_not_change_the_grace(run_leaks: Runner) -> None:
+    made = run_leaks("""
 def boom(*args): raise RuntimeError
 async def test(monkeypatch):
     leak_task(0.005)
@@ -501,8 +446,8 @@ async def test(monkeypatch):
     assert made.leaks == []
 
 
-def test_forked_child_takes_no_part(run: Runner) -> None:
-    made = run("""
+def test_forked_child_takes_no_part(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test():
     from pytest_mockstream import leak_check
@@ -526,8 +471,8 @@ def test():
 # Streams.
 
 
-def test_open_stream_is_a_leak(run: Runner) -> None:
-    made = run("""
+def test_open_stream_is_a_leak(run_leaks: Runner) -> None:
+    made = run_leaks("""
 def test_leak(mock_stream_client):
     KEPT.append(mock_stream_client.complete_stream("hi"))
     next(KEPT[0])
@@ -547,8 +492,8 @@ def test_read(mock_stream_client):
 # Markers, ini keys and hooks.
 
 
-def test_markers_tune_one_test(run: Runner) -> None:
-    made = run("""
+def test_markers_tune_one_test(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.mark.assert_no_leaks(ignore=["heart.*"])
 async def test_ignored():
     leak_task().set_name("heartbeat")
@@ -567,8 +512,8 @@ async def test_expected(): leak_task()
     assert made.data["stale"] == []
 
 
-def test_stale_markers_are_reported(run: Runner) -> None:
-    made = run("""
+def test_stale_markers_are_reported(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.mark.allow_leaks(reason="not ours")
 def test_allowed(): pass
 @pytest.mark.expect_leak(kind="task")
@@ -580,8 +525,8 @@ def test_expected(): pass
     made.result.stdout.fnmatch_lines(["*test_expected was expected to leak a task, and did not."])
 
 
-def test_unexpected_leak_beside_an_expected_one_fails(run: Runner) -> None:
-    made = run("""
+def test_unexpected_leak_beside_an_expected_one_fails(run_leaks: Runner) -> None:
+    made = run_leaks("""
 @pytest.mark.expect_leak(kind="task")
 async def test():
     leak_task()
@@ -592,14 +537,14 @@ async def test():
     made.result.assert_outcomes(passed=1, errors=1)
 
 
-def test_ini_ignores_by_any_function_in_the_stack(run: Runner) -> None:
-    made = run("async def test(): leak_task()", ini="mockstream_leak_ignore =\n    leak_task\n")
+def test_ini_ignores_by_any_function_in_the_stack(run_leaks: Runner) -> None:
+    made = run_leaks("async def test(): leak_task()", ini="mockstream_leak_ignore =\n    leak_task\n")
 
     assert made.leaks == []
 
 
-def test_ini_switches_kinds_on(run: Runner) -> None:
-    made = run(
+def test_ini_switches_kinds_on(run_leaks: Runner) -> None:
+    made = run_leaks(
         "async def test(): asyncio.get_running_loop().call_later(3600, int)", ini="mockstream_leak_kinds = timer\n"
     )
 
@@ -607,16 +552,16 @@ def test_ini_switches_kinds_on(run: Runner) -> None:
     assert "(armed: tasks, threads, streams, timers)" in made.text
 
 
-def test_header_says_what_it_cannot_see(run: Runner) -> None:
+def test_header_says_what_it_cannot_see(run_leaks: Runner) -> None:
     conftest = "import asyncio\ndel asyncio.selector_events.BaseSelectorEventLoop.add_reader\n"
 
-    made = run("def test(): pass", ini="mockstream_leak_kinds = reader timer\n", conftest=conftest)
+    made = run_leaks("def test(): pass", ini="mockstream_leak_kinds = reader timer\n", conftest=conftest)
 
     assert "(armed: tasks, threads, streams, timers; cannot see: readers)" in made.text
 
 
-def test_hooks_ignore_and_take_note(run: Runner) -> None:
-    made = run(
+def test_hooks_ignore_and_take_note(run_leaks: Runner) -> None:
+    made = run_leaks(
         "async def test_ignored(): leak_task().set_name('mine')\nasync def test_found(): leak_task()",
         conftest="""
 def pytest_mockstream_ignore_leak(leak, item): return leak.name == "mine" or None
@@ -643,8 +588,8 @@ def pytest_mockstream_leaks_found(report, item): print("FOUND", item.name, len(r
         ("allow_leaks(reason='x')\n@pytest.mark.expect_leak()", "allow_leaks and expect_leak contradict each other"),
     ],
 )
-def test_bad_marker_is_a_usage_error(run: Runner, marker: str, said: str) -> None:
-    made = run(f"@pytest.mark.{marker}\ndef test(): pass")
+def test_bad_marker_is_a_usage_error(run_leaks: Runner, marker: str, said: str) -> None:
+    made = run_leaks(f"@pytest.mark.{marker}\ndef test(): pass")
 
     assert made.result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in made.result.stderr.str()
@@ -657,8 +602,8 @@ def test_bad_marker_is_a_usage_error(run: Runner, marker: str, said: str) -> Non
         ("mockstream_leak_kinds = cat", "mockstream_leak_kinds: 'cat' is not known"),
     ],
 )
-def test_bad_ini_is_a_usage_error(run: Runner, ini: str, said: str) -> None:
-    made = run("def test(): pass", ini=ini)
+def test_bad_ini_is_a_usage_error(run_leaks: Runner, ini: str, said: str) -> None:
+    made = run_leaks("def test(): pass", ini=ini)
 
     assert made.result.ret == pytest.ExitCode.USAGE_ERROR
     assert said in made.result.stderr.str()
@@ -667,8 +612,8 @@ def test_bad_ini_is_a_usage_error(run: Runner, ini: str, said: str) -> None:
 # Beside other plugins.
 
 
-def test_workers_of_xdist_report_to_the_controller(run: Runner) -> None:
-    made = run(
+def test_workers_of_xdist_report_to_the_controller(run_leaks: Runner) -> None:
+    made = run_leaks(
         "async def test_a(): leak_task()\ndef test_b(): leak_thread()\ndef test_c(): pass", "-p", "xdist", "-n", "2"
     )
 
@@ -677,22 +622,22 @@ def test_workers_of_xdist_report_to_the_controller(run: Runner) -> None:
     made.result.stdout.fnmatch_lines(["*= leaks =*"])
 
 
-def test_rerun_does_not_mask_a_leak(run: Runner) -> None:
-    made = run("async def test():\n    if not KEPT: leak_task()\n", "-p", "rerunfailures", "--reruns", "1")
+def test_rerun_does_not_mask_a_leak(run_leaks: Runner) -> None:
+    made = run_leaks("async def test():\n    if not KEPT: leak_task()\n", "-p", "rerunfailures", "--reruns", "1")
 
     assert made.leaks == [("test", "test", "task", "error")]
     assert "1 rerun" in made.text
 
 
-def test_timeout_of_a_thread_is_no_leak(run: Runner) -> None:
-    made = run("def test(): pass", "-p", "timeout", "--timeout=30", "--timeout-method=thread")
+def test_timeout_of_a_thread_is_no_leak(run_leaks: Runner) -> None:
+    made = run_leaks("def test(): pass", "-p", "timeout", "--timeout=30", "--timeout-method=thread")
 
     assert made.leaks == []
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_anyio_plugin(run: Runner, backend: str) -> None:
-    made = run(
+def test_anyio_plugin(run_leaks: Runner, backend: str) -> None:
+    made = run_leaks(
         f"""
 import anyio
 pytestmark = pytest.mark.anyio
@@ -703,8 +648,17 @@ async def ticker(anyio_backend):
     yield
 async def test_clean(ticker): await anyio.to_thread.run_sync(int)
 async def test_thread(ticker):
-    with anyio.move_on_after(0.01):
-        await anyio.to_thread.run_sync(time.sleep, 2, abandon_on_cancel=True)
+    begun = threading.Event()
+    def work():
+        begun.set()
+        time.sleep(2)
+    async def give_away():
+        await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+    async with anyio.create_task_group() as group:
+        group.start_soon(give_away)
+        while not begun.is_set():
+            await anyio.sleep(0.001)
+        group.cancel_scope.cancel()
 async def test_task(ticker, anyio_backend):
     if anyio_backend == "asyncio": leak_task()
 """,
@@ -718,8 +672,8 @@ async def test_task(ticker, anyio_backend):
     assert made.leaks == (expected if backend == "asyncio" else expected[:1])
 
 
-def test_uvloop(run: Runner) -> None:
-    made = run("""
+def test_uvloop(run_leaks: Runner) -> None:
+    made = run_leaks("""
 uvloop = pytest.importorskip("uvloop")
 async def main(leaks):
     await asyncio.to_thread(int)
@@ -737,8 +691,8 @@ def test_busy():
     assert "test_busy" in {test for test, *_ in made.leaks}
 
 
-def test_virtual_time_gets_its_grace_in_virtual_time(run: Runner) -> None:
-    made = run(
+def test_virtual_time_gets_its_grace_in_virtual_time(run_leaks: Runner) -> None:
+    made = run_leaks(
         """
 import looptime
 async def main(): leak_task(5)
@@ -756,8 +710,8 @@ def test_leak():
     assert [test for test, *_ in made.leaks] == ["test_leak"]
 
 
-def test_run_within_a_run_leaves_the_outer_one_alone(run: Runner) -> None:
-    made = run("""
+def test_run_within_a_run_leaves_the_outer_one_alone(run_leaks: Runner) -> None:
+    made = run_leaks("""
 pytest_plugins = ["pytester"]
 def test_inner(pytester):
     pytester.makepyfile('''
@@ -773,15 +727,15 @@ async def test_outer(): leak_task()
     assert made.leaks == [("test_outer", "test", "task", "error")]
 
 
-def test_debugger_only_warns(run: Runner) -> None:
-    made = run("async def test(): leak_task()", "--pdb")
+def test_debugger_only_warns(run_leaks: Runner) -> None:
+    made = run_leaks("async def test(): leak_task()", "--pdb")
 
     made.result.assert_outcomes(passed=1)
     assert made.leaks == [("test", "test", "task", "warn")]
 
 
-def test_doctests_and_other_items_are_no_trouble(run: Runner) -> None:
-    made = run('def f():\n    """\n    >>> 1 + 1\n    2\n    """\n', "--doctest-modules")
+def test_doctests_and_other_items_are_no_trouble(run_leaks: Runner) -> None:
+    made = run_leaks('def f():\n    """\n    >>> 1 + 1\n    2\n    """\n', "--doctest-modules")
 
     made.result.assert_outcomes(passed=1)
     assert made.leaks == []

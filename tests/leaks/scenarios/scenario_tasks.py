@@ -15,6 +15,9 @@ from .work import KEPT, forever
 
 pytestmark = pytest.mark.asyncio
 
+# From 3.14 on nobody can know where a task was made by calling asyncio.Task.
+MADE_BY_CALL = None if sys.version_info >= (3, 14) else "asyncio.Task(forever()"
+
 BG: set[asyncio.Task[None]] = set()
 
 
@@ -26,6 +29,16 @@ async def stop(task: asyncio.Task[None]) -> None:
 @leaks(1, 40, kinds="task", at="asyncio.create_task(forever())")
 async def test_task_is_left_pending() -> None:
     KEPT.append(asyncio.create_task(forever()))
+
+
+@leaks(1, kinds="task", at=MADE_BY_CALL)
+async def test_task_is_made_without_its_loop_knowing() -> None:
+    KEPT.append(asyncio.Task(forever(), loop=asyncio.get_running_loop()))
+
+
+@clean(1)
+async def test_task_is_made_without_its_loop_knowing_and_stopped() -> None:
+    await stop(asyncio.Task(forever(), loop=asyncio.get_running_loop()))
 
 
 @clean(1, 2, 40)
@@ -147,7 +160,7 @@ if sys.version_info >= (3, 12):
         finally:
             asyncio.get_running_loop().set_task_factory(None)
 
-    @leaks(9, kinds="task")
+    @leaks(9, kinds="task", at=MADE_BY_CALL and "eager_start=True")
     async def test_task_started_eagerly_is_left_pending() -> None:
         KEPT.append(asyncio.Task(forever(), loop=asyncio.get_running_loop(), eager_start=True))
 
