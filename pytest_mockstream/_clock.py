@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
-from types import ModuleType
+from types import ModuleType, coroutine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,12 @@ def sleep(seconds: float) -> None:
         sys.modules["gevent"].sleep(seconds)
     else:
         _pristine.sleep(seconds)
+
+
+@coroutine
+def turn() -> Generator[None, None, None]:
+    """Let the running loop do what else it has to do, for one turn: ``asyncio.sleep(0)``, which tests patch."""
+    yield
 
 
 def clock_of(loop: AbstractEventLoop | None) -> Callable[[], float]:

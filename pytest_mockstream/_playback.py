@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Generic, TypeVar
 
-from ._clock import clock_of
+from ._clock import clock_of, turn
 from ._exceptions import ScriptError
 from ._gate import Gate
 from ._line import End, Ending, Line, Producer, produce
@@ -143,7 +143,7 @@ class Playback(Generic[T]):
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._follow(loop)
-        await asyncio.sleep(0)
+        await turn()
         if (got := self.take()) is not None:
             return got
         line = self._line

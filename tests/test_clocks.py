@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import BuiltinFunctionType, ModuleType
+from unittest.mock import AsyncMock
 
 import pytest
 import virtual
@@ -305,6 +306,17 @@ def test_virtual_clock_stays_virtual_while_the_real_one_is_stopped(mock_stream_c
             return (await mock_stream_client.acomplete("hi")).content
 
     assert virtual.run(read()) == "late"
+
+
+async def test_stream_sleeps_by_no_function_that_tests_patch(
+    mock_stream_client: MockStreamClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep = AsyncMock()
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+
+    await mock_stream_client.acomplete("hi")
+
+    sleep.assert_not_awaited()
 
 
 # Timers.

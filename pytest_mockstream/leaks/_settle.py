@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from pytest_mockstream._clock import going_on, monotonic, sleep
+from pytest_mockstream._clock import turn as next_turn
 
 from ._owner import CHECK, OWNER
 
@@ -63,7 +64,11 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:
     """Run an idle loop for a moment: a socket that its user has closed is closed one turn later."""
-    _run(loop, asyncio.sleep(0))
+    _run(loop, _one_turn())
+
+
+async def _one_turn() -> None:
+    await next_turn()
 
 
 def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, object]) -> None:
