@@ -1,7 +1,7 @@
 """A bell that any thread may ring and any thread or asyncio task may wait for.
 
 The wall: knows nothing of streams. Waits go through the running loop's own timers, so a loop with a virtual clock
-makes them virtual.
+makes them virtual; where a test has patched the clock of an ordinary loop, they go by the real one.
 
 Theory of operation: whoever waits first reads ``count``, then looks whether what it waits for is there already, then
 waits for a ring after that count. No ring can fall between looking and waiting, but one that was counted already may
@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+
+from ._clock import call_later
 
 
 def _resolve(future: asyncio.Future[bool], rung: bool) -> None:
@@ -72,7 +74,7 @@ class Bell:
             if self.count != seen:
                 return True
             if timeout is not None:
-                timer = loop.call_later(max(0.0, timeout), _resolve, future, False)
+                timer = call_later(loop, max(0.0, timeout), _resolve, future, False)
             return await future
         finally:
             self._wakers.pop(future, None)

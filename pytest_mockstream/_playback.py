@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from math import inf
 from typing import Generic, TypeVar
 
+from ._clock import clock_of, turn
 from ._exceptions import ScriptError
 from ._gate import Gate
 from ._line import End, Ending, Line, Producer, produce
@@ -25,8 +25,6 @@ from ._steps import Played
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 T = TypeVar("T")
-
-_monotonic = time.monotonic  # bound at import: tests patch it
 
 
 def _run_in_thread(line: Line[T], producer: Producer) -> None:
@@ -72,8 +70,7 @@ class Playback(Generic[T]):
         background: bool = False,
     ) -> None:
         self._loop = asyncio._get_running_loop()
-        clock = _monotonic if self._loop is None else self._loop.time
-        self._line: Line[T] = Line(clock, size=buffer_size, timeout=timeout, background=background)
+        self._line: Line[T] = Line(clock_of(self._loop), size=buffer_size, timeout=timeout, background=background)
         for gate in gates:
             gate.hold(self._line)
         self._until = inf
@@ -146,7 +143,7 @@ class Playback(Generic[T]):
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._follow(loop)
-        await asyncio.sleep(0)
+        await turn()
         if (got := self.take()) is not None:
             return got
         line = self._line
@@ -192,7 +189,7 @@ class Playback(Generic[T]):
     def _follow(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if self._inline is not None:
             self._loop = loop
-            self._line.follow(_monotonic if loop is None else loop.time)
+            self._line.follow(clock_of(loop))
 
     def _refuse_to_block(self) -> None:
         task = self._producer

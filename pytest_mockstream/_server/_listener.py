@@ -14,6 +14,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from pytest_mockstream._answer import Incoming
+from pytest_mockstream._clock import turn
 
 from ._connection import Connection, Limits
 
@@ -88,12 +89,12 @@ class Listener:
             connection.reset()
         if tasks:
             await asyncio.wait(tasks)
-        await asyncio.sleep(0)  # asyncio closes the sockets one turn later
+        await turn()  # asyncio closes the sockets one turn later
 
     async def catch_up(self) -> None:
         """See everything that the kernel has for us by now."""
         for _ in range(_TURNS):
-            await asyncio.sleep(0)
+            await turn()
 
     def _bind(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET

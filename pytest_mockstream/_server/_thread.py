@@ -8,20 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+from pytest_mockstream._clock import monotonic
 
-_monotonic = time.monotonic  # bound at import: tests patch it
+T = TypeVar("T")
 
 
 class _Loop(asyncio.SelectorEventLoop):
     """The standard loop, whatever policy the test's own code sets, on a clock that no test freezes."""
 
     def time(self) -> float:
-        return _monotonic()
+        return monotonic()
 
 
 class LoopThread:

@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from pytest_mockstream._clock import clock_of
+
 from ._left import Remains
 from ._places import Chain
 from ._probe import Drive, children_probed
@@ -125,13 +127,13 @@ class _Sweep:
 
     async def _run_plain(self) -> None:
         """Run it once and do nothing to it; what it raises is the caller's to see."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        clock = clock_of(asyncio.get_running_loop())
+        began = clock()
         drive = Drive()
         async with Remains(self._terms) as remains:
             task = drive.start(self._make_coroutine)
             await ended(task, None, drive.waits_at)
-            self._limit = loop.time() - began + float(self._terms.patience)
+            self._limit = clock() - began + float(self._terms.patience)
         task.result()
         self._points = drive.count
         if remains.problems:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from pytest_mockstream._clock import clock_of
 from pytest_mockstream._exceptions import ScriptError
 
 from ._broken import DEFAULT_FAULTS, Break, StandIn, Trouble, breaks, faults_of, playbook_of, standing
@@ -202,13 +203,13 @@ class _Sweep:
 
     async def _run_plain(self) -> tuple[tuple[Problem, ...], StandIn]:
         """Run it once with whole streams; what it raises is the caller's to see."""
-        loop = asyncio.get_running_loop()
-        stand_in, began, drive = StandIn(), loop.time(), Drive()
+        clock = clock_of(asyncio.get_running_loop())
+        stand_in, began, drive = StandIn(), clock(), Drive()
         with standing(self.breaking.playbook, stand_in):
             async with Remains(self.breaking.terms) as remains:
                 task = drive.start(self.make_coroutine)
                 await ended(task, None, drive.waits_at)
-                self.limit = loop.time() - began + float(self.breaking.terms.patience)
+                self.limit = clock() - began + float(self.breaking.terms.patience)
         task.result()
         return remains.problems, stand_in
 

@@ -5,13 +5,13 @@ The wall: the one place of the sweeps that knows who looks for leaks.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from pytest_mockstream._bell import Bell
+from pytest_mockstream._clock import sleep
 from pytest_mockstream._exceptions import LeakError
 from pytest_mockstream._ledger import Request, State, opened_requests
 from pytest_mockstream._line import End
@@ -57,7 +57,7 @@ class Remains:
             except LeakError:
                 self.problems += (leaked(self._check.report),)
             for pause in self._pauses():
-                time.sleep(pause)
+                sleep(pause)
             self.problems += left_open(self.opened)
 
     async def __aenter__(self) -> Self:
@@ -75,7 +75,7 @@ class Remains:
             except LeakError:
                 self.problems += (leaked(self._check.report),)
             for pause in self._pauses():
-                await asyncio.sleep(pause)
+                await Bell().await_ring(0, pause)  # nobody rings it
             self.problems += left_open(self.opened)
 
     def _pauses(self) -> Iterator[float]:

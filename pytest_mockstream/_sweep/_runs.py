@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from pytest_mockstream._bell import Bell
 from pytest_mockstream._callsite import CallSite
 from pytest_mockstream._exceptions import SweepWarning
 from pytest_mockstream._playbook import Playbook, playbooks
@@ -43,7 +44,7 @@ async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[]
         HungError: it did not.
     """
     try:
-        await asyncio.wait((task,), timeout=limit)
+        await _wait(task, limit)
     finally:
         if not task.done():
             where = place()
@@ -51,11 +52,25 @@ async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[]
     if task.done():
         return
     for _ in range(_ROUNDS):
-        await asyncio.wait((task,), timeout=_MOMENT)
+        await _wait(task, _MOMENT)
         if task.done():
             break
         task.cancel()
     raise HungError(described(where))
+
+
+async def _wait(task: asyncio.Task[Any], limit: float | None) -> None:
+    """Wait for a task as ``asyncio.wait`` does, but on a loop whose clock was patched in real time."""
+    over = Bell()
+
+    def ring(_: object) -> None:
+        over.ring()
+
+    task.add_done_callback(ring)
+    try:
+        await over.await_ring(0, limit)
+    finally:
+        task.remove_done_callback(ring)
 
 
 class Scripts:

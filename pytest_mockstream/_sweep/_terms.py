@@ -9,10 +9,10 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any, TypeAlias
 
 from pytest_mockstream._callsite import CallSite
+from pytest_mockstream._clock import monotonic
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._legal import duration, integer
 

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
-from time import monotonic
 
+from pytest_mockstream._clock import monotonic
 from pytest_mockstream._exceptions import ScriptError
 from pytest_mockstream._ledger import Request
 from pytest_mockstream._steps import Fault

@@ -71,7 +71,7 @@ def _sees_thread(scope: Scope) -> bool:
     thread.start()
     try:
         seen = [] if is_quiet(scope) else thread_suspects(scope)
-        return any(found.thread is thread and found.birth and found.stops for found, _ in seen)
+        return any(found.thread is thread and found.birth for found, _ in seen)
     finally:
         over.set()
         thread.join()

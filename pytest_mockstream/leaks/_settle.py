@@ -1,6 +1,6 @@
 """Wait, by event, for what is still running: at most until a deadline that all suspects share.
 
-The wall: waits and ends; judges nothing. ``monotonic`` and ``sleep`` are bound here, for tests patch them.
+The wall: waits and ends; judges nothing.
 
 Theory of operation: an idle loop is pumped, in its own time, so that a task which is about to end can; a loop that
 runs in another thread, or in this one further up the stack, is only watched.
@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from time import monotonic, sleep
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
+
+from pytest_mockstream._clock import going_on, monotonic, sleep
+from pytest_mockstream._clock import turn as next_turn
 
 from ._owner import CHECK, OWNER
 
@@ -53,17 +54,6 @@ def can_pump(loop: asyncio.AbstractEventLoop) -> bool:
     return not loop.is_closed() and not loop.is_running() and _running_loop() is None
 
 
-@contextlib.contextmanager
-def _real_clock() -> Iterator[None]:
-    """Give asyncio its clock back: a loop reads it anew each time, and on one that a test stopped no wait would end."""
-    patched = time.monotonic
-    time.monotonic = monotonic
-    try:
-        yield
-    finally:
-        time.monotonic = patched
-
-
 def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float) -> None:
     """Run an idle loop until tasks are done, for at most so many of its own seconds."""
     waiting = [task for task in tasks if not task.done()]
@@ -74,14 +64,18 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:
     """Run an idle loop for a moment: a socket that its user has closed is closed one turn later."""
-    _run(loop, asyncio.sleep(0))
+    _run(loop, _one_turn())
+
+
+async def _one_turn() -> None:
+    await next_turn()
 
 
 def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, object]) -> None:
     token = OWNER.set(CHECK)
     try:
         # A RuntimeError says that somebody stopped the loop; then the suspects are judged as they stand.
-        with contextlib.suppress(RuntimeError), _real_clock():
+        with contextlib.suppress(RuntimeError), going_on(loop):
             loop.run_until_complete(coroutine)
     finally:
         OWNER.reset(token)
@@ -103,7 +97,7 @@ def closes_generator(task: Task) -> bool:
 async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
     """Wait for tasks of the running loop."""
     if waiting := [task for task in tasks if not task.done()]:
-        with _real_clock():
+        with going_on(asyncio.get_running_loop()):
             await _wait(waiting, timeout=timeout)
 
 

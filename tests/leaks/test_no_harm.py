@@ -368,23 +368,46 @@ def test_marker_that_asks_for_a_blind_check_is_refused(run_leaks: Runner) -> Non
     )
 
 
-@pytest.mark.parametrize("missing", ["threading.Thread.start", "asyncio.Runner.close", "sys._current_frames"])
+@pytest.mark.parametrize("missing", ["threading.Thread.start", "asyncio.Runner.close"])
 def test_what_cannot_be_listened_to_ends_no_session(run_leaks: Runner, missing: str) -> None:
     owner, _, name = missing.rpartition(".")
     conftest = f"""
-import asyncio, sys, threading
+import asyncio, threading
 class Frozen(type):
     def __setattr__(cls, name, value): raise TypeError("immutable")
-if {name!r} == "_current_frames":
-    del sys._current_frames
-else:
-    found = {owner}
-    setattr({owner.partition(".")[0]}, found.__name__, Frozen(found.__name__, (found,), {{{name!r}: found.{name}}}))
+found = {owner}
+setattr({owner.partition(".")[0]}, found.__name__, Frozen(found.__name__, (found,), {{{name!r}: found.{name}}}))
 """
     made = run_leaks("def test(): pass", "--mockstream-leaks=warn", conftest=conftest)
 
     made.result.assert_outcomes(passed=1, warnings=1)
     made.result.stdout.fnmatch_lines(["*--mockstream-leaks=warn cannot see t* on CPython *"])
+
+
+def test_thread_is_seen_where_nobody_can_tell_where_it_stands(run_leaks: Runner) -> None:
+    made = run_leaks("def test(): leak_thread()", conftest="import sys\ndel sys._current_frames\n")
+
+    assert made.leaks == [("test", "test", "thread", "error")]
+
+
+def test_greenlets_that_stand_in_for_threads_are_checked(run_leaks: Runner) -> None:
+    pytest.importorskip("gevent")
+
+    made = run_leaks(
+        """
+def test_leak(): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+def test_ends_in_time(): threading.Thread(target=time.sleep, args=(0.01,)).start()
+async def test_task(): leak_task()
+""",
+        "-p",
+        "patched",
+        "--mockstream-grace=5",
+        "-k",
+        "not leak",
+        conftest="",
+    )
+
+    assert made.leaks == [("test_task", "test", "task", "error")]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio shows its tasks before 3.14")
