@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import hookspecs
+from ._as_before import AsyncioAsBefore, leave_our_wrappers_out
 from ._exceptions import ScriptError, UnclosedStreamWarning
 from ._marked import marked
 from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
@@ -46,6 +47,10 @@ _LEAK_KINDS = "which kinds of leaks to look for besides tasks, threads and strea
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
+    AsyncioAsBefore.beside(plugin, manager)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -102,6 +107,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         prepare(swept)
         if not config.pluginmanager.has_plugin("mockstream-sweep"):
             config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    leave_our_wrappers_out(call)
 
 
 def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
