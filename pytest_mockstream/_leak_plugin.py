@@ -13,7 +13,6 @@ own is touched.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ import pytest
 from ._leak_markers import MARKERS, Plan, plan_for
 from ._leak_summary import LeakSummary, Verdict, plural
 from ._marked import marked
+from ._warning import warn
 from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
 
 _PLAN = pytest.StashKey[Plan]()
@@ -252,13 +252,8 @@ class LeakPlugin:
         self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
         judged = [(leak, self._outcome(leak)) for leak in report.leaks]
         if any(outcome == "warn" for _, outcome in judged):
-            self._warn(item, report)
+            warn(self._config, item, str(report))
         return judged
-
-    def _warn(self, item: pytest.Item, report: LeakReport) -> None:
-        # A filter that makes errors of warnings shall not make one of this: the user asked for a warning.
-        with contextlib.suppress(pytest.PytestWarning):
-            item.warn(pytest.PytestWarning(str(report)))
 
     def _outcome(self, leak: Leak) -> str:
         plan = self._plan_of(leak)

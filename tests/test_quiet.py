@@ -227,3 +227,82 @@ def test_suite_prints_what_it_did_before_without_pytest_asyncio(pytester: pytest
     pytester.makepyfile(test_it=SUITES["plain"])
 
     assert printed(pytester, "-p", "mockstream", "-p", "no:asyncio") == printed(pytester, *NEITHER)
+
+
+# Warnings of our own.
+
+
+LEAK = """
+    import threading, pytest
+
+    @pytest.mark.filterwarnings({mark!r})
+    def test_it():
+        thread = threading.Thread(target=threading.Event().wait, args=(2,), daemon=True)
+        thread.start()
+    """
+WARNED = ["*= warnings summary =*", "test_it.py::test_it", "*PytestWarning: *test_it left 1 thing running *"]
+
+
+def leak(pytester: pytest.Pytester, *args: str, mark: str = "default::UserWarning:nowhere") -> pytest.RunResult:
+    pytester.makepyfile(test_it=LEAK.format(mark=mark))
+    return run(pytester, *BOTH, "--mockstream-leaks=warn", "--mockstream-grace=0.01", *args)
+
+
+def test_leak_that_is_only_warned_of_is_listed(pytester: pytest.Pytester) -> None:
+    result = leak(pytester)
+
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(WARNED)
+
+
+@pytest.mark.parametrize("option", ["-ofilterwarnings=error", "-Werror", "-Werror::pytest.PytestWarning"])
+def test_warning_of_a_leak_is_listed_where_warnings_are_errors(pytester: pytest.Pytester, option: str) -> None:
+    result = leak(pytester, option)
+
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(WARNED)
+
+
+def test_warning_of_a_leak_is_listed_where_a_mark_makes_errors_of_warnings(pytester: pytest.Pytester) -> None:
+    result = leak(pytester, mark="error")
+
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(WARNED)
+
+
+def test_warning_of_a_leak_in_a_worker_is_listed_where_warnings_are_errors(pytester: pytest.Pytester) -> None:
+    result = leak(pytester, "-p", "xdist", "-n2", "-Werror")
+
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(WARNED)
+
+
+def test_warning_of_a_leak_reads_the_same_where_warnings_are_errors(pytester: pytest.Pytester) -> None:
+    plain = leak(pytester, "-vv").stdout.lines
+    strict = leak(pytester, "-vv", "-Werror").stdout.lines
+
+    said = [
+        [VARYING.sub("...", line) for line in lines[lines.index("test_it.py::test_it") :]] for lines in (plain, strict)
+    ]
+    assert said[0] == said[1]
+
+
+def test_warning_of_a_leak_that_is_ignored_is_not_listed(pytester: pytest.Pytester) -> None:
+    leak(pytester, "-Wignore::pytest.PytestWarning").assert_outcomes(passed=1, warnings=0)
+
+
+@pytest.mark.parametrize("hook", ["pytest_configure(config)", "pytest_sessionstart(session)"])
+@pytest.mark.parametrize(("filters", "listed"), [("default", 1), ("error", 1), ("ignore", 0)])
+def test_warning_of_the_run_is_listed_unless_it_is_ignored(
+    pytester: pytest.Pytester, hook: str, filters: str, listed: int
+) -> None:
+    config = "config" if "config" in hook else "session.config"
+    pytester.makeconftest(
+        f"from pytest_mockstream._warning import warn\ndef {hook}: warn({config}, None, 'half blind')"
+    )
+    pytester.makepyfile(ONE_TEST)
+
+    result = run(pytester, *BOTH, f"-ofilterwarnings={filters}")
+
+    result.assert_outcomes(passed=1, warnings=listed)
+    assert ("PytestWarning: half blind" in result.stdout.str()) == bool(listed)
