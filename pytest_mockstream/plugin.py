@@ -83,9 +83,11 @@ def pytest_configure(config: pytest.Config) -> None:
         register(config, settings)
 
 
-def pytest_sessionstart() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main() -> None:
     if not sys.warnoptions:
-        # Python hides every ResourceWarning; this one is for the tests' author. Once, below any filter of the ini file.
+        # Python hides every ResourceWarning; this one is for the tests' author. Now, so that every filter of the ini
+        # file and of a conftest file's pytest_configure is stronger.
         warnings.filterwarnings("default", category=UnclosedStreamWarning)
 
 

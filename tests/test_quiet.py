@@ -306,3 +306,38 @@ def test_warning_of_the_run_is_listed_unless_it_is_ignored(
 
     result.assert_outcomes(passed=1, warnings=listed)
     assert ("PytestWarning: half blind" in result.stdout.str()) == bool(listed)
+
+
+UNCLOSED = """
+    def test_it(mock_stream_client):
+        next(mock_stream_client.complete_stream("hi"))
+    """
+
+
+def test_filters_of_a_conftest_are_stronger_than_ours(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import warnings
+        from pytest_mockstream import UnclosedStreamWarning
+
+        def pytest_configure():
+            warnings.filterwarnings("ignore", category=UnclosedStreamWarning, message="mine")
+
+        def pytest_collection_finish():
+            ours = [entry for entry in warnings.filters if entry[2] is UnclosedStreamWarning]
+            assert [action for action, *_ in ours] == ["ignore", "default"]
+        """
+    )
+    pytester.makepyfile(ONE_TEST)
+
+    run(pytester, *BOTH).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("category", ["Warning", "ResourceWarning"])
+def test_stream_that_nobody_closed_is_not_warned_of_where_a_conftest_ignores_it(
+    pytester: pytest.Pytester, category: str
+) -> None:
+    pytester.makeconftest(f"import warnings\ndef pytest_configure(): warnings.simplefilter('ignore', {category})")
+    pytester.makepyfile(UNCLOSED)
+
+    run(pytester, *BOTH).assert_outcomes(passed=1, warnings=0)
