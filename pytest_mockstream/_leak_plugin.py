@@ -13,7 +13,6 @@ own is touched.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import platform
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -26,6 +25,7 @@ import pytest
 from ._leak_markers import MARKERS, Plan, plan_for
 from ._leak_summary import LeakSummary, Verdict, plural
 from ._marked import marked
+from ._warning import warn
 from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
 
 _PLAN = pytest.StashKey[Plan]()
@@ -75,10 +75,7 @@ class LeakPlugin:
             self._watch.stop()
             msg = f"--mockstream-leaks=error {self._cannot_see()}; use --mockstream-leaks=warn or off"
             raise pytest.UsageError(msg)
-        with contextlib.suppress(pytest.PytestWarning):
-            self._config.issue_config_time_warning(
-                pytest.PytestWarning(f"--mockstream-leaks=warn {self._cannot_see()}"), stacklevel=2
-            )
+        warn(self._config, None, f"--mockstream-leaks=warn {self._cannot_see()}")
 
     def _cannot_see(self) -> str:
         """Return what cannot be seen, and how that is known."""
@@ -284,13 +281,8 @@ class LeakPlugin:
         self._config.hook.pytest_mockstream_leaks_found(report=report, item=item)
         judged = [(leak, self._outcome(leak)) for leak in report.leaks]
         if any(outcome == "warn" for _, outcome in judged):
-            self._warn(item, report)
+            warn(self._config, item, str(report))
         return judged
-
-    def _warn(self, item: pytest.Item, report: LeakReport) -> None:
-        # A filter that makes errors of warnings shall not make one of this: the user asked for a warning.
-        with contextlib.suppress(pytest.PytestWarning):
-            item.warn(pytest.PytestWarning(str(report)))
 
     def _outcome(self, leak: Leak) -> str:
         plan = self._plan_of(leak)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import hookspecs
+from ._as_before import AsyncioAsBefore, leave_our_wrappers_out
 from ._exceptions import ScriptError, UnclosedStreamWarning
 from ._marked import marked
 from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
@@ -50,6 +51,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
+    AsyncioAsBefore.beside(plugin, manager)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mockstream", "fake LLM streams (pytest-mockstream)")
     for setting in SETTINGS:
@@ -81,9 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
         register(config, settings)
 
 
-def pytest_sessionstart() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main() -> None:
     if not sys.warnoptions:
-        # Python hides every ResourceWarning; this one is for the tests' author. Once, below any filter of the ini file.
+        # Python hides every ResourceWarning; this one is for the tests' author. Now, so that every filter of the ini
+        # file and of a conftest file's pytest_configure is stronger.
         warnings.filterwarnings("default", category=UnclosedStreamWarning)
 
 
@@ -105,6 +112,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         prepare(swept)
         if not config.pluginmanager.has_plugin("mockstream-sweep"):
             config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    leave_our_wrappers_out(call)
 
 
 def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:

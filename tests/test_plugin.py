@@ -296,6 +296,7 @@ print(*sorted(set(sys.modules) - before))
 
     assert run.stdout.split() == [
         "pytest_mockstream",
+        "pytest_mockstream._as_before",
         "pytest_mockstream._exceptions",
         "pytest_mockstream._legal",
         "pytest_mockstream._marked",

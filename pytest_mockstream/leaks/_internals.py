@@ -257,9 +257,11 @@ def give_owners_to_anyio(module: ModuleType, get: Callable[[], Any], put: Callab
 
     @functools.wraps(call)
     def wrapper(self: Any, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # what a fixture raises passes through here; pytest shows the user's lines
         owner = get()
 
         async def owned(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
             put(owner)
             return await func(*args, **kwargs)
 

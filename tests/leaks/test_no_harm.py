@@ -390,24 +390,22 @@ def test_thread_is_seen_where_nobody_can_tell_where_it_stands(run_leaks: Runner)
     assert made.leaks == [("test", "test", "thread", "error")]
 
 
-def test_greenlets_that_stand_in_for_threads_are_checked(run_leaks: Runner) -> None:
+def test_greenlets_that_stand_in_for_threads_are_checked(run_leaks: Runner, pytester: pytest.Pytester) -> None:
     pytest.importorskip("gevent")
+    pytester.makepyfile(patched="from gevent import monkey\nmonkey.patch_all()\n")
 
     made = run_leaks(
         """
-def test_leak(): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-def test_ends_in_time(): threading.Thread(target=time.sleep, args=(0.01,)).start()
+def test_leak(): leak_thread(60)
+@pytest.mark.assert_no_leaks(grace=5)
+def test_ends_in_time(): leak_thread(0.01)
 async def test_task(): leak_task()
 """,
         "-p",
         "patched",
-        "--mockstream-grace=5",
-        "-k",
-        "not leak",
-        conftest="",
     )
 
-    assert made.leaks == [("test_task", "test", "task", "error")]
+    assert made.leaks == [("test_leak", "test", "thread", "error"), ("test_task", "test", "task", "error")]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio shows its tasks before 3.14")
