@@ -22,6 +22,9 @@ def warn(config: pytest.Config, item: pytest.Item | None, message: str) -> None:
         message: what the warning says.
     """
     warning = pytest.PytestWarning(message)
+    if item is not None and item.location[1] is None:  # a doctest has no line, and pytest wants one
+        _record(config, item, warning)
+        return
     try:
         if item is None:
             config.issue_config_time_warning(warning, stacklevel=2)

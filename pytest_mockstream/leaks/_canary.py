@@ -55,8 +55,15 @@ def _sees_task(scope: Scope) -> bool:
 
 
 def _plant_task(scope: Scope) -> bool:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # it leaves the current event loop alone
+    with asyncio.Runner(loop_factory=_loop) as runner:  # with a factory it leaves the current event loop alone
         return runner.run(_look_for_task(scope))
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """Return a loop whose tasks all have a name: without, they would take the numbers of the tests' own tasks."""
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **{"name": _NAME, **options}))
+    return loop
 
 
 async def _look_for_task(scope: Scope) -> bool:
