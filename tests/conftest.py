@@ -42,3 +42,14 @@ def tasks() -> Callable[[], int]:
 def lean_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the runs of pytest that a test starts load only those plugins that they name: it is six times as fast."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture
+def pytester(
+    pytester: pytest.Pytester, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    """Give the tests that a test runs half the time that it has itself: one that hangs is shown with its stacks."""
+    if limit := float(pytestconfig.getini("faulthandler_timeout")):
+        options = f"-o faulthandler_timeout={limit / 2} -o faulthandler_exit_on_timeout=true"
+        monkeypatch.setenv("PYTEST_ADDOPTS", options)
+    return pytester
