@@ -60,3 +60,14 @@ def run_leaks(pytester: pytest.Pytester, lean_pytest: None) -> Runner:
         return Run(result, json.loads(path.read_text()) if path.exists() else {})
 
     return go
+
+
+@pytest.fixture
+def pytester(
+    pytester: pytest.Pytester, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> pytest.Pytester:
+    """Give the tests that a test runs half the time that it has itself: one that hangs is shown with its stacks."""
+    if limit := float(pytestconfig.getini("faulthandler_timeout")):
+        options = f"-o faulthandler_timeout={limit / 2} -o faulthandler_exit_on_timeout=true"
+        monkeypatch.setenv("PYTEST_ADDOPTS", options)
+    return pytester

@@ -276,9 +276,10 @@ def test_fixture_works_under_xdist(pytester: pytest.Pytester) -> None:
 
 def test_a_stream_that_nobody_closed_is_warned_of(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(mock_stream_client): next(mock_stream_client.complete_stream('hi'))")
+    without = ("-p", "no:looptime_plugin", "-p", "no:langsmith_plugin")  # the latter warns of itself on Python 3.14
 
-    shown = pytester.runpytest_subprocess("-p", "no:looptime_plugin")
-    hidden = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-W", "ignore::ResourceWarning")
+    shown = pytester.runpytest_subprocess(*without)
+    hidden = pytester.runpytest_subprocess(*without, "-W", "ignore::ResourceWarning")
 
     shown.assert_outcomes(passed=1, warnings=1)
     shown.stdout.fnmatch_lines(["*test_*.py:1: UnclosedStreamWarning: *was never closed*"])

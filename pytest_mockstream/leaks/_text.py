@@ -34,10 +34,10 @@ def render(report: LeakReport) -> str:
         f" still there after {report.grace:.2f} s:"
     ]
     lines += entries(report.leaks)
+    lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     for fate, said in _FATES.items():
         if found := [leak for leak in report.leaks if leak.fate == fate]:
             lines.append(f"  {said}: {', '.join(_what(leak, names) for leak, names in _grouped(found))}.")
-    lines.append(f"  To exempt what is meant to live on: {exemption(report.leaks)}")
     return "\n".join(lines)
 
 
