@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
@@ -195,6 +196,29 @@ async def test_points_are_counted_as_often_as_the_loop_gets_control() -> None:
     result = await sweep_cancellation(three)
 
     assert result.points == 3
+
+
+class AtOnce(Executor):
+    """Has every job done before anybody can wait for it."""
+
+    def submit(self, job: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(job(*args, **options))
+        except ValueError as error:
+            future.set_exception(error)
+        return future
+
+
+async def test_job_of_a_thread_is_one_point_however_quick_it_is() -> None:
+    async def ask() -> None:
+        assert await asyncio.get_running_loop().run_in_executor(AtOnce(), int, "7") == 7
+        with pytest.raises(ValueError, match="seven"):
+            await asyncio.get_running_loop().run_in_executor(AtOnce(), int, "seven")
+
+    result = await sweep_cancellation(ask)
+
+    assert (result.points, result.steady) == (2, True)
 
 
 async def test_timeout_does_not_take_the_cancellation_for_its_own() -> None:
