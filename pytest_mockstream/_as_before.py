@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import FrameType
 from typing import Any
 
@@ -52,30 +52,43 @@ class AsyncioAsBefore:
             lines = [line for line in lines if not "".join(line).startswith(_HEADER)]
         return lines  # type: ignore[no-any-return] # a wrapper returns what it got
 
+
+class TracebacksAsBefore:
+    """Leaves the wrappers that what a fixture raises passes through out of its traceback: ours, and pytest-asyncio's.
+
+    Three hook calls for each test are dear; so it is registered with the first thing that passes through one of ours.
+    """
+
+    _NAME = "mockstream-tracebacks"
+
+    def __init__(self, modules: Collection[str]) -> None:
+        self._modules = modules
+
+    @classmethod
+    def register(cls, config: pytest.Config) -> None:
+        """Register it, once."""
+        plugins = config.pluginmanager
+        if not plugins.has_plugin(cls._NAME):
+            plugins.register(cls({_OUR_WRAPPERS} if _is_configured(config) else {_OUR_WRAPPERS, _PLUGIN}), cls._NAME)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:
-        if not self._configured:
-            _leave_out(call, _PLUGIN)
+        _leave_out(call, self._modules)
 
 
-def leave_our_wrappers_out(call: pytest.CallInfo[None]) -> None:
-    """Leave the wrappers of this package, which what a fixture raises passes through, out of its traceback."""
-    _leave_out(call, _OUR_WRAPPERS)
-
-
-def _leave_out(call: pytest.CallInfo[None], module: str) -> None:
+def _leave_out(call: pytest.CallInfo[None], modules: Collection[str]) -> None:
     # Not with __tracebackhide__: pytest does not heed it in an exception group, and where nothing but lines of its own
     # is left it says that all of them are hidden.
     place = call.excinfo.tb if call.excinfo is not None else None
     while place is not None:
         following = place.tb_next
-        while following is not None and _is_wrapper(following.tb_frame, module):
+        while following is not None and _is_wrapper(following.tb_frame, modules):
             following = place.tb_next = following.tb_next
         place = following
 
 
-def _is_wrapper(frame: FrameType, module: str) -> bool:
-    return frame.f_code.co_name in _WRAPPERS and frame.f_globals.get("__name__") == module
+def _is_wrapper(frame: FrameType, modules: Collection[str]) -> bool:
+    return frame.f_code.co_name in _WRAPPERS and frame.f_globals.get("__name__") in modules
 
 
 def _is_configured(config: pytest.Config) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from ._as_before import TracebacksAsBefore
 from ._leak_markers import MARKERS, Plan, plan_for
 from ._leak_summary import LeakSummary, Verdict, plural
 from ._marked import marked
@@ -108,7 +109,11 @@ class LeakPlugin:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         self._begin(item)
-        result = yield
+        try:
+            result = yield
+        except BaseException:
+            TracebacksAsBefore.register(self._config)
+            raise
         if not self._armed:
             self._arm()
         self._watch.begin_call()
@@ -118,8 +123,10 @@ class LeakPlugin:
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
         try:
             return (yield)
-        except (KeyboardInterrupt, pytest.exit.Exception):
-            self._interrupt()
+        except BaseException as error:
+            TracebacksAsBefore.register(self._config)
+            if isinstance(error, KeyboardInterrupt | pytest.exit.Exception):
+                self._interrupt()
             raise
         finally:
             if not self._armed:  # its setup was refused, or failed before any of its own fixtures began
@@ -143,6 +150,9 @@ class LeakPlugin:
         OWNER.set(owner)
         try:
             return (yield)
+        except BaseException:
+            TracebacksAsBefore.register(self._config)
+            raise
         finally:
             OWNER.set(before)
 

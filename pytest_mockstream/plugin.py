@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import hookspecs
-from ._as_before import AsyncioAsBefore, leave_our_wrappers_out
+from ._as_before import AsyncioAsBefore, TracebacksAsBefore
 from ._exceptions import ScriptError, UnclosedStreamWarning
 from ._marked import marked
 from ._settings import SETTINGS, Settings, check_keywords, parse_level, resolve
@@ -80,7 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[_LEVELS] = levels
     settings = config.stash[_SETTINGS] = resolve(levels)
-    if settings.leaks != "off":
+    if settings.leaks == "off":
+        TracebacksAsBefore.register(config)
+    else:
         from ._leak_setup import register  # it brings asyncio, which runs without the check need not load
 
         register(config, settings)
@@ -112,11 +114,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         prepare(swept)
         if not config.pluginmanager.has_plugin("mockstream-sweep"):
             config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
-    leave_our_wrappers_out(call)
 
 
 def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:

@@ -189,8 +189,8 @@ class _Task(asyncio.Task[Any]):
 def children_probed() -> Iterator[None]:
     """Let the running loop put a probe on every task that is started within a run.
 
-    And let it take a turn for each job that a thread does. From CPython 3.14 on the result of one that is quick is there
-    at once: a race that a thread which has to be started first loses more often, and with it a run loses a point.
+    And let it take a turn for each job that a thread does. From CPython 3.14 on the result of one that is quick is
+    there at once: a race that a thread which has to be started first loses more often, and with it a run loses a point.
     """
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()

@@ -116,7 +116,18 @@ class Submission:
 
 
 class Births:
-    """The register of births of this process."""
+    """The register of births of this process.
+
+    Attributes:
+        tasks: by serial number, until they are collected.
+        threads_started: how many were, with or without an object.
+        raw: of the threads that have no object and run, by identifier.
+        jobs: those of pools, by serial number, until their futures are collected.
+        submitted: what other threads' loops have not come to yet, by the identity of the coroutine.
+        workers: the threads that do one job after the other.
+        unrecorded: the threads that run Python, were seen, and have no record.
+        foreign: how many threads there were, when somebody last counted, that Python did not start.
+    """
 
     def __init__(self) -> None:
         self.tasks: dict[int, TaskBirth] = {}
@@ -126,6 +137,7 @@ class Births:
         self.submitted: dict[int, Submission] = {}
         self.workers: set[weakref.ref[threading.Thread]] = set()
         self.unrecorded: set[int] = set()
+        self.foreign = 0
         self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
         self._refs: set[weakref.ref[Any]] = set()
         self._note: _internals.NoteTask | None = None
@@ -150,10 +162,11 @@ class Births:
             found = [birth for birth in reversed(list(self.tasks.values())) if birth.serial > mark]
         return (birth for birth in reversed(found) if (task := birth()) is not None and not task.done())
 
-    def pending_on(self, loop: asyncio.AbstractEventLoop, mark: int = 0) -> list[TaskBirth]:
-        """Return the births after a mark whose tasks a loop still has to do, the oldest first."""
-        self._loops.add(weakref.ref(loop))
-        pending = ((birth, birth()) for birth in self.pending_since(mark))
+    def pending_on(self, loop: asyncio.AbstractEventLoop) -> list[TaskBirth]:
+        """Return the births whose tasks a loop still has to do, the oldest first."""
+        if HIDES_TASKS:
+            self._loops.add(weakref.ref(loop))
+        pending = ((birth, birth()) for birth in self.pending_since(0))
         return [birth for birth, task in pending if task is not None and task.get_loop() is loop]
 
     def busy_workers(self) -> list[threading.Thread]:

@@ -310,49 +310,30 @@ def runner_loop(runner: asyncio.Runner) -> asyncio.AbstractEventLoop | None:
 
 # Threads, told without a look at their frames.
 
-
-class ThreadCounts(NamedTuple):
-    """How many threads there are, as everybody counts who counts them.
-
-    Attributes:
-        objects: those that ``threading`` has an object for, the main one and foreign ones included.
-        started: those that Python started, and that have not ended.
-        native: those that the operating system has, where it says so for next to nothing; else 0.
-    """
-
-    objects: int
-    started: int
-    native: int
-
-    @property
-    def total(self) -> int:
-        """How many that is in all, for people: the main thread, and those that Python started."""
-        return self.started + 1
-
-
+_ACTIVE: dict[int, threading.Thread] = getattr(threading, "_active", {})
 _TASKS = "/proc/self/task"  # Linux: one folder for each thread
 _stat = os.stat
 
-
-def _native_threads() -> int:
-    try:
-        return _stat(_TASKS).st_nlink
-    except OSError:
-        return 0
+#: Returns how many threads there are that Python started.
+count_started: Callable[[], int] = getattr(_thread, "_count", lambda: 0)
 
 
-def count_threads() -> ThreadCounts:
-    """Return how many threads there are."""
-    return ThreadCounts(len(_ACTIVE), _started_threads(), _native_threads())
-
-
-_ACTIVE: dict[int, threading.Thread] = getattr(threading, "_active", {})
-_started_threads: Callable[[], int] = getattr(_thread, "_count", lambda: 0)
+def count_objects() -> int:
+    """Return how many threads ``threading`` has an object for, the main one and foreign ones included."""
+    return len(_ACTIVE)
 
 
 def thread_objects() -> frozenset[int]:
     """Return the identifiers of the threads that ``threading`` has an object for."""
     return frozenset(_ACTIVE)
+
+
+def count_foreign() -> int:
+    """Return how many threads the process has that Python did not start, and two more; 0 where that costs too much."""
+    try:
+        return _stat(_TASKS).st_nlink - count_started()
+    except OSError:
+        return 0
 
 
 # The innermost frame of every thread that runs Python.

@@ -120,9 +120,11 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
 
     One that swallows its cancellation would keep the loop from closing for ever.
     """
-    leaks = _convicted(scope, BIRTHS.pending_on(loop, since), deadline, scope.blame_at_close)
-    failed = [task for birth in BIRTHS.pending_on(loop) if (task := birth()) and birth.reported and birth.failed]
-    record_tasks(scope, leaks, failed, end_tasks(failed))
+    if pending := BIRTHS.pending_on(loop):
+        mine = (birth for birth in pending if birth.serial > since)
+        leaks = _convicted(scope, mine, deadline, scope.blame_at_close)
+        failed = [task for birth in pending if (task := birth()) and birth.reported and birth.failed]
+        record_tasks(scope, leaks, failed, end_tasks(task for task in failed if not task.done()))
     pool = _internals.default_pool(loop)
     if pool is None or not BIRTHS.jobs:
         return

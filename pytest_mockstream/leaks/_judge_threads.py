@@ -104,7 +104,9 @@ def no_thread_came(scope: Scope) -> bool:
     return (
         BIRTHS.threads_started == scope.started
         and not BIRTHS.jobs
-        and _internals.count_threads() == scope.threads
+        and _internals.count_started() == scope.alive
+        and _internals.count_objects() == len(scope.idents)
+        and _internals.count_foreign() == BIRTHS.foreign
         and not (BIRTHS.workers and BIRTHS.busy_workers())
     )
 
@@ -210,25 +212,19 @@ def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
 
 def _may_be_unrecorded(scope: Scope) -> bool:
     """Tell whether there are more threads than the records account for: started behind their back, or by no Python."""
-    now, then = _internals.count_threads(), scope.threads
     ended = len(scope.idents - _internals.thread_objects())
     came = sum(thread.ident not in scope.idents for thread in live_threads())
     raw = len(BIRTHS.raw) - scope.raw
-    if now.started > then.started - ended + came + raw:
+    if _internals.count_started() > scope.alive - ended + came + raw:
         return True
-    if not then.native:
-        return False
-    watch(lambda: not _has_more_native(scope), Deadline(_EXITING))
-    return _has_more_native(scope)
-
-
-def _has_more_native(scope: Scope) -> bool:
-    now, then = _internals.count_threads(), scope.threads
-    return now.native - then.native > now.started - then.started
+    watch(lambda: _internals.count_foreign() <= BIRTHS.foreign, Deadline(_EXITING))
+    before, BIRTHS.foreign = BIRTHS.foreign, _internals.count_foreign()
+    return BIRTHS.foreign > before
 
 
 def know_unrecorded() -> None:
     """Take note of the threads that nobody saw coming, and that are there before anybody is judged."""
+    BIRTHS.foreign = _internals.count_foreign()
     _unrecorded()
 
 

@@ -18,7 +18,7 @@ class Owner:
         over: whether it has ended, so that everything it started should have, too.
         leaked: whether something of it was left; what that starts later is not the next test's.
         mark: the serial number that births had reached when it began.
-        threads: how many threads there were then.
+        threads: how many threads there were then that Python had started.
         root: the outermost owner, which is judged.
     """
 

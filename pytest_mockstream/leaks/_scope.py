@@ -14,6 +14,8 @@ from ._births import BIRTHS
 from ._owner import Owner
 from ._values import Counts, Leak, LeakReport
 
+_MAIN = 1  # the main thread, which nobody started
+
 
 def _nothing(leak: Leak) -> bool:
     return False
@@ -34,7 +36,7 @@ class Scope:
         contained: tells whether a leak that fails it is ended even where it could live on.
         mark: births after it are this scope's time.
         idents: the threads that there were, as far as they have objects.
-        threads: how many there were.
+        alive: how many threads there were that Python had started.
         raw: how many threads without objects there were, as far as their births were seen.
         started: how many threads had been started.
         leaks: found so far.
@@ -68,7 +70,7 @@ class Scope:
         BIRTHS.find_tasks()
         self.mark = BIRTHS.mark()
         self.idents = _internals.thread_objects()
-        self.threads = _internals.count_threads()
+        self.alive = _internals.count_started()
         self.raw = len(BIRTHS.raw)
         self.started = BIRTHS.threads_started
         self.leaks: list[Leak] = []
@@ -101,8 +103,8 @@ class Scope:
         self.counts = Counts(
             tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
             threads=(
-                self.threads.total if self.ending is None else self.ending.threads,
-                max(_internals.count_threads().total, first.threads[1] if first else 0),
+                (self.alive if self.ending is None else self.ending.threads) + _MAIN,
+                max(_internals.count_started() + _MAIN, first.threads[1] if first else 0),
             ),
         )
 

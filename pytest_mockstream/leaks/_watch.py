@@ -150,7 +150,7 @@ class LeakWatch:
     def begin_owner(self, owner: Owner) -> None:
         """Note what there is when an owner begins that will be judged by itself."""
         owner.mark = BIRTHS.mark()
-        owner.threads = _internals.count_threads().total
+        owner.threads = _internals.count_started()
 
     def judge_ended(self, owner: Owner, grace: float) -> None:
         """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
