@@ -27,7 +27,7 @@ from ._leak_markers import MARKERS, Plan, plan_for
 from ._leak_summary import LeakSummary, Verdict, plural
 from ._marked import marked
 from ._warning import warn
-from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Scope, matches, sees, turn
+from .leaks import OWNER, Leak, LeakReport, LeakWatch, Owner, Policy, Scope, matches, sees, turn
 
 _PLAN = pytest.StashKey[Plan]()
 
@@ -53,6 +53,7 @@ class LeakPlugin:
         self._wide_plans: dict[str, Plan] = {}
         self._left_open: list[Any] = []
         self._blind: list[str] = []
+        self._policy = Policy(self._ignored, self._fails, self._contained)
 
     # The session.
 
@@ -179,7 +180,7 @@ class LeakPlugin:
         self._armed = False
         now = _open_requests()
         self._open_before = set(now) if now else ()
-        scope = Scope(Owner("test"), plan.grace, self._ignored, self._fails, self._contained)
+        scope = Scope(Owner("test"), plan.grace, self._policy)
         self._watch.open(scope, Owner("setup", scope.owner))
         if plan.optional_kinds:
             self._watch.look_for(plan.optional_kinds)

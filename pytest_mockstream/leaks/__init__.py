@@ -10,7 +10,7 @@ from ._check import leak_check
 from ._ignore import compile_ignores, matches
 from ._look import frames_of, frames_of_thread, user_site
 from ._owner import OWNER, Owner
-from ._scope import Scope
+from ._scope import Policy, Scope
 from ._settle import turn
 from ._text import creators, entries, place
 from ._values import DEFAULT_KINDS, KINDS, Leak, LeakReport
@@ -24,6 +24,7 @@ __all__ = [
     "LeakReport",
     "LeakWatch",
     "Owner",
+    "Policy",
     "Scope",
     "compile_ignores",
     "creators",

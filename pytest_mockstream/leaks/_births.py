@@ -138,6 +138,8 @@ class Births:
         self.workers: set[weakref.ref[threading.Thread]] = set()
         self.unrecorded: set[int] = set()
         self.foreign = 0
+        self._modules = 0
+        self._may_be_foreign = False
         self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
         self._refs: set[weakref.ref[Any]] = set()
         self._note: _internals.NoteTask | None = None
@@ -168,6 +170,16 @@ class Births:
             self._loops.add(weakref.ref(loop))
         pending = ((birth, birth()) for birth in self.pending_since(0))
         return [birth for birth, task in pending if task is not None and task.get_loop() is loop]
+
+    def count_foreign(self) -> int:
+        """Return how many threads there are now that Python did not start.
+
+        Counting costs a quarter of what a clean test pays in all. As long as no code is loaded that could start such a
+        thread, there are as many as before.
+        """
+        if not self._may_be_foreign and self._modules != (modules := len(sys.modules)):
+            self._modules, self._may_be_foreign = modules, _internals.has_foreign_code()
+        return _internals.count_foreign() if self._may_be_foreign else self.foreign
 
     def busy_workers(self) -> list[threading.Thread]:
         """Return the workers that anyio and trio keep, and that may be at work, as far as their records show it."""

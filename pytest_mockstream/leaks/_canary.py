@@ -14,7 +14,7 @@ from ._births import BIRTHS
 from ._judge import is_quiet, task_suspects
 from ._judge_threads import thread_suspects
 from ._owner import Owner
-from ._scope import Scope
+from ._scope import Policy, Scope
 from ._values import Leak
 from ._watch import LeakWatch
 
@@ -27,7 +27,7 @@ def sees(watch: LeakWatch) -> dict[str, bool]:
 
 
 def _told(watch: LeakWatch, look: Callable[[Scope], bool]) -> bool:
-    scope = Scope(Owner("test"), grace=0.0, fails=_never_fails)
+    scope = Scope(Owner("test"), grace=0.0, policy=Policy(fails=_never_fails))
     watch.open(scope)
     try:
         return look(scope)  # what the interpreter refuses cannot be seen

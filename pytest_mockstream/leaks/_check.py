@@ -14,7 +14,7 @@ from pytest_mockstream._exceptions import LeakError
 
 from ._ignore import compile_ignores, matches
 from ._owner import OWNER, Owner
-from ._scope import Scope
+from ._scope import Policy, Scope
 from ._values import Leak, LeakReport
 from ._watch import LeakWatch
 
@@ -75,7 +75,7 @@ class leak_check:  # noqa: N801 - it reads as the verb of a with statement
     def _open(self) -> Self:
         self._watch.start()
         owner = Owner("block", within=OWNER.get())
-        self._watch.open(Scope(owner, self._grace, ignored=self._ignored, contained=lambda leak: self._contain))
+        self._watch.open(Scope(owner, self._grace, Policy(self._ignored, contained=lambda leak: self._contain)))
         return self
 
     def _close(self) -> None:

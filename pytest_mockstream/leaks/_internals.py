@@ -18,10 +18,12 @@ import functools
 import gc
 import os
 import sys
+import sysconfig
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ExtensionFileLoader
 from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple, Protocol
 
@@ -326,6 +328,26 @@ def count_objects() -> int:
 def thread_objects() -> frozenset[int]:
     """Return the identifiers of the threads that ``threading`` has an object for."""
     return frozenset(_ACTIVE)
+
+
+def has_foreign_code() -> bool:
+    """Tell whether code is loaded that could start a thread behind Python's back: ctypes, or an extension module."""
+    if "_ctypes" in sys.modules:
+        return True
+    for module in list(sys.modules.values()):
+        if _is_a(module, ModuleType):  # it may be a stand-in of any kind
+            spec = ModuleType.__getattribute__(module, "__dict__").get("__spec__")
+            if type(getattr(spec, "loader", None)) is ExtensionFileLoader and not _is_of_python(spec.origin or ""):
+                return True
+    return False
+
+
+def _is_of_python(path: str) -> bool:
+    """Tell whether an extension module came with Python itself."""
+    return "site-packages" not in path and path.startswith(_PYTHONS_OWN)
+
+
+_PYTHONS_OWN = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 
 
 def count_foreign() -> int:

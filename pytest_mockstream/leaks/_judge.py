@@ -14,6 +14,7 @@ from typing import TypeAlias
 from . import _internals
 from ._births import BIRTHS, TaskBirth
 from ._contain import end_tasks, end_tasks_here
+from ._internals import HIDES_TASKS
 from ._judge_threads import judge_jobs, no_thread_came
 from ._owner import Owner
 from ._rules import TASK_RULES, exception_for
@@ -30,7 +31,8 @@ SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
 
 def is_quiet(scope: Scope) -> bool:
     """Tell at a glance whether nothing runs that was not there before, and nothing that could have got new work."""
-    BIRTHS.find_tasks()
+    if HIDES_TASKS:
+        BIRTHS.find_tasks()
     return not BIRTHS.tasks and not BIRTHS.submitted and no_thread_came(scope)
 
 
@@ -41,7 +43,7 @@ def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> li
         task, label = birth(), blame(birth.owner, birth.serial)
         if task is None or label is None or birth.reported or exception_for(TASK_RULES, birth) is not None:
             continue
-        if not scope.ignored(task_leak(birth, task, label)):
+        if not scope.policy.ignored(task_leak(birth, task, label)):
             found.append((birth, task, label))
     return found
 
@@ -54,13 +56,13 @@ def convict_tasks(scope: Scope, suspects: list[Suspect]) -> dict[Task, Leak]:
     leaks = {}
     for birth, task, label in left:
         leaks[task] = leak = task_leak(birth, task, label)
-        birth.report(fails=scope.fails(leak))
+        birth.report(fails=scope.policy.fails(leak))
     return leaks
 
 
 def _contained(scope: Scope, leaks: dict[Task, Leak]) -> list[Task]:
     can_end = ((task, leak) for task, leak in leaks.items() if not task.get_loop().is_closed())
-    return [task for task, leak in can_end if scope.contained(leak) and scope.fails(leak)]
+    return [task for task, leak in can_end if scope.policy.contained(leak) and scope.policy.fails(leak)]
 
 
 def record_tasks(scope: Scope, leaks: dict[Task, Leak], ended: Iterable[Task], stubborn: Iterable[Task]) -> None:

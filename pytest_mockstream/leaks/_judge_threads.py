@@ -58,7 +58,7 @@ def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Dead
         if not job.birth.reported and (label := scope.blame(job.birth.owner, job.birth.serial))
     ]
     snapshot = Snapshot()
-    found = [suspect for suspect in blamed if not scope.ignored(_job_leak(suspect, snapshot))]
+    found = [suspect for suspect in blamed if not scope.policy.ignored(_job_leak(suspect, snapshot))]
     if not found:
         return
     concurrent.futures.wait([suspect.future for suspect in found], timeout=deadline.left)
@@ -68,9 +68,9 @@ def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Dead
     snapshot = Snapshot()
     for suspect in left:
         scope.leaks.append(leak := _job_leak(suspect, snapshot))
-        suspect.job.birth.report(fails=scope.fails(leak))
+        suspect.job.birth.report(fails=scope.policy.fails(leak))
         if (worker := _worker_at(suspect.job, suspect.future, snapshot)) is not None and (birth := birth_of(worker)):
-            birth.report(fails=scope.fails(leak))
+            birth.report(fails=scope.policy.fails(leak))
 
 
 def _job_leak(suspect: _SuspectedJob, snapshot: Snapshot) -> Leak:
@@ -106,7 +106,7 @@ def no_thread_came(scope: Scope) -> bool:
         and not BIRTHS.jobs
         and _internals.count_started() == scope.alive
         and _internals.count_objects() == len(scope.idents)
-        and _internals.count_foreign() == BIRTHS.foreign
+        and BIRTHS.count_foreign() == BIRTHS.foreign
         and not (BIRTHS.workers and BIRTHS.busy_workers())
     )
 
@@ -149,10 +149,10 @@ def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
     for found, label in convicts:
         scope.leaks.append(leak := thread_leak(found, label))
         if found.birth is not None:
-            found.birth.report(fails=scope.fails(leak))
+            found.birth.report(fails=scope.policy.fails(leak))
         for job, future in jobs:  # a worker is reported with the job that keeps it
             if _internals.runs_job(snapshot.frame(found.thread), future):
-                job.birth.report(fails=scope.fails(leak))
+                job.birth.report(fails=scope.policy.fails(leak))
 
 
 def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
@@ -170,7 +170,7 @@ def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
         label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)
         if label is None or exception_for(THREAD_RULES, found) is not None:
             continue
-        if not scope.ignored(thread_leak(found, label)):
+        if not scope.policy.ignored(thread_leak(found, label)):
             suspects.append(_SuspectedThread(found, label))
     return suspects
 
@@ -217,8 +217,8 @@ def _may_be_unrecorded(scope: Scope) -> bool:
     raw = len(BIRTHS.raw) - scope.raw
     if _internals.count_started() > scope.alive - ended + came + raw:
         return True
-    watch(lambda: _internals.count_foreign() <= BIRTHS.foreign, Deadline(_EXITING))
-    before, BIRTHS.foreign = BIRTHS.foreign, _internals.count_foreign()
+    watch(lambda: BIRTHS.count_foreign() <= BIRTHS.foreign, Deadline(_EXITING))
+    before, BIRTHS.foreign = BIRTHS.foreign, BIRTHS.count_foreign()
     return BIRTHS.foreign > before
 
 
@@ -248,7 +248,7 @@ def _convict_raw_threads(scope: Scope, convicts: list[_SuspectedRawThread]) -> N
     snapshot = Snapshot()
     for ident, birth, label in convicts:
         leak = raw_thread_leak(ident, snapshot.stops(ident), birth, label)
-        if not scope.ignored(leak):
+        if not scope.policy.ignored(leak):
             scope.leaks.append(leak)
         if birth is not None:
-            birth.report(fails=scope.fails(leak))
+            birth.report(fails=scope.policy.fails(leak))

@@ -104,7 +104,7 @@ class Census:
             if made.is_open():
                 made.birth.reported = True
                 leak = _leak(made, label)
-                if not scope.ignored(leak):
+                if not scope.policy.ignored(leak):
                     scope.leaks.append(leak)
         self._made = [made for made in self._made if not made.birth.reported and made.is_open()]
 

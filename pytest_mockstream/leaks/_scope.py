@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from . import _internals
 from ._births import BIRTHS
+from ._internals import HIDES_TASKS
 from ._owner import Owner
 from ._values import Counts, Leak, LeakReport
 
@@ -25,15 +27,31 @@ def _everything(leak: Leak) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What becomes of a leak, as far as it is not the check's to say.
+
+    Attributes:
+        ignored: tells whether something is left on purpose.
+        fails: tells whether a leak fails what is on stage; whatever does not is left alone.
+        contained: tells whether a leak that fails it is ended even where it could live on.
+    """
+
+    ignored: Callable[[Leak], bool] = _nothing
+    fails: Callable[[Leak], bool] = _everything
+    contained: Callable[[Leak], bool] = _nothing
+
+
+_STRICT = Policy()
+
+
 class Scope:
     """What is known of a test or block on stage. Each test makes one: what is seldom set costs nothing.
 
     Attributes:
         owner: its owner.
         grace: seconds to wait for what it left.
-        ignored: tells whether something is left on purpose.
-        fails: tells whether a leak fails what is on stage; whatever does not is left alone.
-        contained: tells whether a leak that fails it is ended even where it could live on.
+        policy: what becomes of what it leaves.
         mark: births after it are this scope's time.
         idents: the threads that there were, as far as they have objects.
         alive: how many threads there were that Python had started.
@@ -54,20 +72,12 @@ class Scope:
     counts: Counts | None = None
     kinds: frozenset[str] = frozenset()
 
-    def __init__(
-        self,
-        owner: Owner,
-        grace: float,
-        ignored: Callable[[Leak], bool] = _nothing,
-        fails: Callable[[Leak], bool] = _everything,
-        contained: Callable[[Leak], bool] = _nothing,
-    ) -> None:
+    def __init__(self, owner: Owner, grace: float, policy: Policy = _STRICT) -> None:
         self.owner = owner
         self.grace = grace
-        self.ignored = ignored
-        self.fails = fails
-        self.contained = contained
-        BIRTHS.find_tasks()
+        self.policy = policy
+        if HIDES_TASKS:
+            BIRTHS.find_tasks()
         self.mark = BIRTHS.mark()
         self.idents = _internals.thread_objects()
         self.alive = _internals.count_started()

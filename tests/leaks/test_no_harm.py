@@ -390,6 +390,27 @@ def test_thread_is_seen_where_nobody_can_tell_where_it_stands(run_leaks: Runner)
     assert made.leaks == [("test", "test", "thread", "error")]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how many threads there are for next to nothing")
+@pytest.mark.parametrize("place", ["module", "test"])
+def test_thread_that_another_language_started_is_seen(run_leaks: Runner, place: str) -> None:
+    made = run_leaks(f"""
+{"import ctypes" if place == "module" else ""}
+def test():
+    import ctypes
+    begun = threading.Event()
+    def run(_):
+        begun.set()
+        time.sleep(5)
+    function = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(run)
+    KEPT.append(function)
+    ctypes.CDLL(None).pthread_create(ctypes.byref(ctypes.c_ulong()), None, function, None)
+    begun.wait()
+def test_next(): pass
+""")
+
+    assert made.leaks == [("test", "test", "thread", "error")]
+
+
 def test_greenlets_that_stand_in_for_threads_are_checked(run_leaks: Runner, pytester: pytest.Pytester) -> None:
     pytest.importorskip("gevent")
     pytester.makepyfile(patched="from gevent import monkey\nmonkey.patch_all()\n")
