@@ -163,7 +163,7 @@ def forget_task(task: asyncio.Task[Any]) -> None:
 
 def current_thread() -> threading.Thread | None:
     """Return the current thread without making a ``_DummyThread`` of a foreign one."""
-    return _ACTIVE.get(threading.get_ident())
+    return ACTIVE.get(threading.get_ident())
 
 
 def pool_of(thread: threading.Thread) -> ThreadPoolExecutor | None:
@@ -312,22 +312,13 @@ def runner_loop(runner: asyncio.Runner) -> asyncio.AbstractEventLoop | None:
 
 # Threads, told without a look at their frames.
 
-_ACTIVE: dict[int, threading.Thread] = getattr(threading, "_active", {})
+#: The objects of ``threading``, by identifier: the main thread's and those of foreign ones included.
+ACTIVE: dict[int, threading.Thread] = getattr(threading, "_active", {})
 _TASKS = "/proc/self/task"  # Linux: one folder for each thread
 _stat = os.stat
 
 #: Returns how many threads there are that Python started.
 count_started: Callable[[], int] = getattr(_thread, "_count", lambda: 0)
-
-
-def count_objects() -> int:
-    """Return how many threads ``threading`` has an object for, the main one and foreign ones included."""
-    return len(_ACTIVE)
-
-
-def thread_objects() -> frozenset[int]:
-    """Return the identifiers of the threads that ``threading`` has an object for."""
-    return frozenset(_ACTIVE)
 
 
 def has_foreign_code() -> bool:

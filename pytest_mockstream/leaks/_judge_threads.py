@@ -105,7 +105,7 @@ def no_thread_came(scope: Scope) -> bool:
         BIRTHS.threads_started == scope.started
         and not BIRTHS.jobs
         and _internals.count_started() == scope.alive
-        and _internals.count_objects() == len(scope.idents)
+        and len(_internals.ACTIVE) == len(scope.idents)
         and BIRTHS.count_foreign() == BIRTHS.foreign
         and not (BIRTHS.workers and BIRTHS.busy_workers())
     )
@@ -212,7 +212,7 @@ def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
 
 def _may_be_unrecorded(scope: Scope) -> bool:
     """Tell whether there are more threads than the records account for: started behind their back, or by no Python."""
-    ended = len(scope.idents - _internals.thread_objects())
+    ended = len(scope.idents.difference(_internals.ACTIVE))
     came = sum(thread.ident not in scope.idents for thread in live_threads())
     raw = len(BIRTHS.raw) - scope.raw
     if _internals.count_started() > scope.alive - ended + came + raw:

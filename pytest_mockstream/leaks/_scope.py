@@ -79,7 +79,7 @@ class Scope:
         if HIDES_TASKS:
             BIRTHS.find_tasks()
         self.mark = BIRTHS.mark()
-        self.idents = _internals.thread_objects()
+        self.idents = frozenset(_internals.ACTIVE)
         self.alive = _internals.count_started()
         self.raw = len(BIRTHS.raw)
         self.started = BIRTHS.threads_started

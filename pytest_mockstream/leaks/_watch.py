@@ -82,14 +82,13 @@ class LeakWatch:
 
     def open(self, scope: Scope, first: Owner | None = None) -> None:
         """Put a test or block on stage; what begins it may have an owner of its own."""
-        self._reach_anyio()
+        if self._modules != len(sys.modules):
+            self._reach_anyio()
         self.scope = scope
         OWNER.set(first or scope.owner)
 
     def _reach_anyio(self) -> None:
-        if self._modules == (now := len(sys.modules)):
-            return
-        self._modules = now
+        self._modules = len(sys.modules)
         for name in self._unreached:
             if name in sys.modules:
                 self._unreached = tuple(other for other in self._unreached if other != name)
@@ -112,10 +111,11 @@ class LeakWatch:
 
     def begin_call(self) -> None:
         """Say that the setup is over and the test itself begins."""
-        self._reach_anyio()
-        if self.scope is not None:
-            self.scope.called_at = BIRTHS.mark()
-            OWNER.set(self.scope.owner)
+        if self._modules != len(sys.modules):
+            self._reach_anyio()
+        if (scope := self.scope) is not None:
+            scope.called_at = BIRTHS.mark()
+            OWNER.set(scope.owner)
 
     def close(self) -> None:
         """Take it off."""
