@@ -46,7 +46,7 @@ PROJECTS = {
         "httpcore==1.0.9",
         extras="[asyncio,http2,socks,trio]",
         needs=("pytest-httpbin", "pytest-trio"),
-        args=("tests", "--ignore=tests/benchmark", "-o", "asyncio_default_fixture_loop_scope=function"),
+        args=("tests", "--ignore=tests/benchmark"),
     ),
 }
 
