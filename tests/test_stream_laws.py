@@ -53,6 +53,8 @@ READS = st.one_of(
 
 Log = list[tuple[Any, ...]]
 
+pytestmark = pytest.mark.usefixtures("no_garbage")
+
 
 def scripts() -> st.SearchStrategy[Script]:
     return st.builds(

@@ -287,10 +287,12 @@ def is_default_pool(pool: ThreadPoolExecutor) -> bool:
 MAKES_DEFAULT_POOL: CodeType = asyncio.base_events.BaseEventLoop.run_in_executor.__code__
 
 
-def has_waiting_jobs(pool: ThreadPoolExecutor) -> bool:
-    """Tell whether jobs of a pool wait for a worker; where nobody knows, they may."""
-    waiting = getattr(pool, "_work_queue", None)
-    return waiting is None or not waiting.empty()
+def is_idle(pool: ThreadPoolExecutor) -> bool:
+    """Tell from a pool's own records whether no job waits for a worker, and all workers wait for one."""
+    waiting, idle = getattr(pool, "_work_queue", None), getattr(pool, "_idle_semaphore", None)
+    if waiting is None or idle is None or not waiting.empty():
+        return False
+    return bool(getattr(idle, "_value", -1) >= len(workers(pool)))
 
 
 def workers(pool: ThreadPoolExecutor) -> list[threading.Thread]:

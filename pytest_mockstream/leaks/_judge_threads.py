@@ -157,10 +157,10 @@ def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
 
 def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
     """Return the threads that the scope would be blamed for."""
-    snapshot = Snapshot()
+    snapshot, busy = Snapshot(), BIRTHS.busy_workers()
     suspects = []
     for thread in live_threads():
-        found = _found(scope, thread, snapshot)
+        found = _found(scope, thread, snapshot) or (_at_new_job(thread, snapshot) if thread in busy else None)
         if found is None or (found.birth is not None and found.birth.reported):
             continue
         if found.birth is not None and found.birth.owner in {IMPORT, PLUGIN}:
@@ -176,20 +176,17 @@ def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
 
 
 def _found(scope: Scope, thread: threading.Thread, snapshot: Snapshot) -> SeenThread | None:
-    """Return a thread that came in this scope's time, or an older worker that got its job in it."""
+    """Return a thread that came in this scope's time."""
     birth = birth_of(thread)
-    if birth.serial > scope.mark if birth else thread.ident not in scope.idents:
-        return _seen(thread, snapshot)
-    if thread in BIRTHS.busy_workers() and (job := _job(thread, snapshot)) is not None and job.serial > scope.mark:
-        return SeenThread(thread, snapshot, job)
-    return None
+    came = birth.serial > scope.mark if birth else thread.ident not in scope.idents
+    return _seen(thread, snapshot) if came else None
 
 
-def _job(thread: threading.Thread, snapshot: Snapshot) -> Birth | None:
-    """Return the birth of the job that a worker of anyio or trio does now, None where it is idle or nobody knows."""
+def _at_new_job(thread: threading.Thread, snapshot: Snapshot) -> SeenThread | None:
+    """Return an older worker of anyio or trio that is at work, as far as its frames show for whom."""
     context = _internals.context_of_job(snapshot.frame(thread))
     owner = context.get(OWNER) if context is not None else None
-    return None if owner is None else Birth(owner, (), BIRTHS.mark())
+    return None if owner is None else SeenThread(thread, snapshot, Birth(owner, (), BIRTHS.mark()))
 
 
 # Threads that have no object.

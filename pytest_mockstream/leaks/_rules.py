@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from . import _internals, _look
-from ._births import BIRTHS, Birth, TaskBirth, birth_of
+from ._births import Birth, TaskBirth, birth_of
 from ._look import Snapshot, Stop
-from ._settle import Deadline, closes_generator, settle_threads
+from ._settle import Deadline, closes_generator, settle_threads, watch
 
 T = TypeVar("T")
 _MOMENT = 0.005
@@ -116,10 +116,12 @@ def _is_default(pool: ThreadPoolExecutor) -> bool:
 
 
 def is_idle_worker(seen: SeenThread) -> bool:
-    """Tell whether a thread is a pool's and waits for work: by what the pool was given, or else by its frames."""
+    """Tell whether a thread is a pool's and waits for work: by the pool's own records, or else by its frames."""
     pool = _internals.pool_of(seen.thread)
-    if pool is not None and birth_of(pool) is not None and not _internals.has_waiting_jobs(pool):
-        return not any(job.pool() is pool for job, _ in BIRTHS.pending_jobs(0))
+    if pool is not None:
+        watch(lambda: _internals.is_idle(pool), Deadline(_MOMENT))  # a worker still puts its last result away
+        if _internals.is_idle(pool):
+            return True
     return bool(seen.stops) and seen.stops[0].code is _internals.POOL_WORKER_CODE
 
 

@@ -147,6 +147,7 @@ def test_ignore_that_is_no_expression_is_refused() -> None:
         leak_check(ignore=["("])
 
 
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.parametrize("times", [3, 10**9])
 async def test_swallowed_cancellation_is_said(times: int) -> None:
     async def start() -> None:
