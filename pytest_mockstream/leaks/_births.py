@@ -292,7 +292,7 @@ class Births:
             if submitted and (sent := submitted.pop(id(coro), None)) is not None:
                 birth.owner, birth.frames = sent.birth.owner, sent.birth.frames
             elif not made_now:
-                birth.owner, birth.frames = task.get_context().get(OWNER), ()
+                birth.owner, birth.frames = _internals.context_of(task).get(OWNER), ()
             else:
                 birth.owner, birth.frames = owner_of() or owner_of_thread(), tuple(frames)
             birth.reported = False

@@ -114,6 +114,12 @@ def on_task_registered(make: Callable[[TaskRegistry], NoteTask]) -> Callable[[],
 HIDES_TASKS = sys.version_info >= (3, 14)
 
 
+def context_of(task: Any) -> contextvars.Context:
+    """Return the context that a task runs in; from 3.12 on tasks show it."""
+    context: contextvars.Context = task.get_context()
+    return context
+
+
 def loop_classes() -> Iterator[type[asyncio.AbstractEventLoop]]:
     """Yield every class of event loops that is loaded and makes tasks, the bases first."""
     classes: list[type[asyncio.AbstractEventLoop]] = [asyncio.AbstractEventLoop]  # type: ignore[type-abstract] # not made
