@@ -10,15 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._chunks import (
-        CompletedToolCall,
-        Completion,
-        StreamChunk,
-        ToolCallDelta,
-        Usage,
-    )
-    from ._client import MockStreamClient
-    from ._exceptions import (
+    from ._base.errors import (
         LeakError,
         MalformedChunkError,
         MockStreamError,
@@ -33,12 +25,21 @@ if TYPE_CHECKING:
         UnexpectedRequestError,
         UnusedScriptError,
     )
-    from ._gate import Gate
-    from ._ledger import Request
-    from ._script import Script
-    from ._sdk import MockStreamSDK
-    from ._server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
-    from ._steps import (
+    from .doors.client import MockStream, MockStreamClient
+    from .doors.in_process import MockStreamSDK
+    from .doors.server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
+    from .leaks import Leak, LeakReport, leak_check
+    from .playbook.ledger import Request
+    from .script.chunks import (
+        CompletedToolCall,
+        Completion,
+        StreamChunk,
+        ToolCallDelta,
+        Usage,
+    )
+    from .script.gate import Gate
+    from .script.script import Script
+    from .script.steps import (
         Disconnect,
         ErrorEvent,
         HTTPError,
@@ -52,9 +53,7 @@ if TYPE_CHECKING:
         Truncate,
         Wait,
     )
-    from ._stream import MockStream
-    from ._sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
-    from .leaks import Leak, LeakReport, leak_check
+    from .sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
 
 __all__ = [
     "CompletedToolCall",
@@ -103,9 +102,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_chunks": ("CompletedToolCall", "Completion", "StreamChunk", "ToolCallDelta", "Usage"),
-    "_client": ("MockStreamClient",),
-    "_exceptions": (
+    "script.chunks": ("CompletedToolCall", "Completion", "StreamChunk", "ToolCallDelta", "Usage"),
+    "doors.client": ("MockStream", "MockStreamClient"),
+    "_base.errors": (
         "LeakError",
         "MalformedChunkError",
         "MockStreamError",
@@ -120,10 +119,10 @@ _HOMES = {
         "UnexpectedRequestError",
         "UnusedScriptError",
     ),
-    "_gate": ("Gate",),
-    "_ledger": ("Request",),
-    "_script": ("Script",),
-    "_steps": (
+    "script.gate": ("Gate",),
+    "playbook.ledger": ("Request",),
+    "script.script": ("Script",),
+    "script.steps": (
         "Disconnect",
         "ErrorEvent",
         "HTTPError",
@@ -137,10 +136,9 @@ _HOMES = {
         "Truncate",
         "Wait",
     ),
-    "_sdk": ("MockStreamSDK",),
-    "_server": ("MockStreamServer",),
-    "_stream": ("MockStream",),
-    "_sweep": ("SweepResult", "sweep_cancellation", "sweep_faults", "sweep_threads"),
+    "doors.in_process": ("MockStreamSDK",),
+    "doors.server": ("MockStreamServer",),
+    "sweep": ("SweepResult", "sweep_cancellation", "sweep_faults", "sweep_threads"),
     "leaks": ("Leak", "LeakReport", "leak_check"),
 }
 

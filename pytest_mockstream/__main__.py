@@ -2,6 +2,6 @@
 
 import sys
 
-from ._serve import main
+from .doors.server.serve import main
 
 sys.exit(main())

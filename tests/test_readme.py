@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_mockstream import MockStreamClient
-from pytest_mockstream._settings import SETTINGS
+from pytest_mockstream.plugin.settings import SETTINGS
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text()

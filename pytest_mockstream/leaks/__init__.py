@@ -5,16 +5,16 @@ The wall: of ours only the floor below; no pytest and no stream. Open streams co
 
 from __future__ import annotations
 
-from ._canary import sees
-from ._check import leak_check
-from ._ignore import compile_ignores, matches
-from ._look import frames_of, frames_of_thread, user_site
-from ._owner import OWNER, Owner
-from ._scope import Policy, Scope
-from ._settle import turn
-from ._text import creators, entries, place
-from ._values import DEFAULT_KINDS, KINDS, Leak, LeakReport
-from ._watch import LeakWatch
+from .canary import sees
+from .check import leak_check
+from .ignore import compile_ignores, matches
+from .owner import OWNER, Owner
+from .scope import Policy, Scope
+from .settle import turn
+from .stacks import frames_of, frames_of_thread, user_site
+from .text import creators, entries, place
+from .values import DEFAULT_KINDS, KINDS, Leak, LeakReport
+from .watch import LeakWatch
 
 __all__ = [
     "DEFAULT_KINDS",

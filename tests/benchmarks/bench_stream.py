@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from pytest_mockstream import MockStreamClient, StreamChunk, Text
-from pytest_mockstream._chunks import Transcript
+from pytest_mockstream.script.chunks import Transcript
 
 ROUNDS = 15
 WORDS = tuple(f"w{i} " for i in range(2000))

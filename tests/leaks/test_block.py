@@ -340,7 +340,7 @@ def test_coroutine_that_its_loop_has_not_come_to_yet_is_a_leak() -> None:
 
 
 def test_finished_tasks_are_not_kept() -> None:
-    from pytest_mockstream.leaks._births import BIRTHS
+    from pytest_mockstream.leaks.births import BIRTHS
 
     async def nothing() -> None:
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import pytest_mockstream._sweep_plugin  # noqa: F401 - pytester forgets again what a run within the run has imported
+import pytest_mockstream.plugin.sweeps  # noqa: F401 - pytester forgets again what a run within the run has imported
 
 LEAKS = {
     "task": "asyncio.create_task(forever())",

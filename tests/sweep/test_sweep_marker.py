@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-import pytest_mockstream._sweep_plugin  # noqa: F401 - pytester forgets again what a run within the run has imported
+import pytest_mockstream.plugin.sweeps  # noqa: F401 - pytester forgets again what a run within the run has imported
 from pytest_mockstream import MockStreamClient, Truncate  # noqa: F401 - for the same reason
 
 SUBTESTS = hasattr(pytest, "Subtests")
@@ -231,6 +231,6 @@ def test_test_case_is_a_usage_error(pytester: pytest.Pytester) -> None:
 
 
 def test_module_is_not_loaded_where_no_test_has_the_marker(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import sys\ndef test_it(): assert 'pytest_mockstream._sweep_plugin' not in sys.modules")
+    pytester.makepyfile("import sys\ndef test_it(): assert 'pytest_mockstream.plugin.sweeps' not in sys.modules")
 
     pytester.runpytest_subprocess("-p", "no:looptime_plugin").assert_outcomes(passed=1)

@@ -1,0 +1,1 @@
+"""What every room builds on: errors, legal values, call sites, clocks, and replacing what others own."""

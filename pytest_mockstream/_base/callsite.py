@@ -1,0 +1,91 @@
+"""Which line of the user's code made a call.
+
+The wall: imports nothing of ours. A light walk up the frames; nothing is kept but strings and numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from types import CoroutineType, FrameType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """A place in a source file.
+
+    Attributes:
+        filename: as the interpreter has it.
+        lineno: from 1.
+        function: the name of the function.
+    """
+
+    filename: str
+    lineno: int
+    function: str
+
+    def __str__(self) -> str:
+        """Return ``path:line``, the path relative to the current directory where it lies below it."""
+        path = Path(self.filename)
+        with contextlib.suppress(ValueError, OSError):  # it lies elsewhere, or the current directory was removed
+            path = path.relative_to(Path.cwd())
+        return f"{path}:{self.lineno}"
+
+
+_OURS = str(Path(__file__).parent.parent) + "/"
+_PATHS = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+_LIBRARIES = (_OURS, "<frozen ", *(str(Path(path)) + "/" for path in _PATHS if path))
+
+
+def is_library(filename: str) -> bool:
+    """Tell whether a file belongs to the standard library, to an installed package or to this one."""
+    return filename.startswith(_LIBRARIES)
+
+
+def is_ours(filename: str) -> bool:
+    """Tell whether a file belongs to this package."""
+    return filename.startswith(_OURS)
+
+
+def calling_site(frame: FrameType | None = None) -> CallSite:
+    """Return the innermost frame that is the user's own; where there is none, the innermost that is not ours.
+
+    Args:
+        frame: where to start; default: the caller of this function.
+    """
+    frame = frame or sys._getframe(1)
+    outside: FrameType | None = None
+    here: FrameType | None = frame
+    while here is not None:
+        filename = here.f_code.co_filename
+        if not is_library(filename):
+            return CallSite(filename, here.f_lineno, here.f_code.co_qualname)
+        if outside is None and not is_ours(filename):
+            outside = here
+        here = here.f_back
+    last = outside or frame
+    return CallSite(last.f_code.co_filename, last.f_lineno, last.f_code.co_qualname)
+
+
+def awaiting_site(frame: FrameType) -> CallSite:
+    """Do as ``calling_site``, for a call that a task may be waiting for, which the stack does not always have.
+
+    Where a coroutine is resumed through an awaitable that is not one (an async generator's ``asend``, aiohttp's request
+    context), CPython 3.11 to 3.13 may leave the frames above out of ``f_back``. The running task knows them.
+    """
+    found = calling_site(frame)
+    task = asyncio.current_task() if asyncio._get_running_loop() is not None else None
+    awaiting: Any = None if task is None else task.get_coro()
+    chain = []
+    while isinstance(awaiting, CoroutineType) and awaiting.cr_frame is not None:
+        code = awaiting.cr_code
+        if not is_library(code.co_filename):
+            chain.append(CallSite(code.co_filename, awaiting.cr_frame.f_lineno, code.co_qualname))
+        awaiting = awaiting.cr_await
+    is_awaited = any((site.filename, site.function) == (found.filename, found.function) for site in chain)
+    return chain[-1] if is_awaited else found

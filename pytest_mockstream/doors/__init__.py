@@ -1,0 +1,1 @@
+"""How a script reaches the code under test: as an argument, in process, or over HTTP."""

@@ -1,0 +1,335 @@
+"""From a request's bytes to a playback of an answer's bytes: the doors without their input and output.
+
+The wall: no socket, no HTTP library, no waiting; ``delivery`` has what a door does with the answer.
+
+Theory of operation: ``answer`` never raises. Whatever a request asks for, the caller gets an HTTP answer that its
+provider might have given; our own error is remembered in the playbook, which raises it when the test is over. Every
+answer is a playback of frames, a whole body too: it is one frame, and what paces or breaks a stream does so here too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pytest_mockstream._base.callsite import CallSite
+from pytest_mockstream._base.errors import MockStreamError, ScriptError, UnexpectedRequestError
+from pytest_mockstream.playback import Playback
+from pytest_mockstream.playbook.ledger import Request, message_text, redacted
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.script.chunks import StreamChunk
+from pytest_mockstream.script.gate import Gate
+from pytest_mockstream.script.pacing import Pacing
+from pytest_mockstream.script.script import Script
+from pytest_mockstream.script.shape import Shape
+from pytest_mockstream.script.steps import (
+    Disconnect,
+    ErrorEvent,
+    HTTPError,
+    KeepAlive,
+    Malformed,
+    Played,
+    Truncate,
+    Wait,
+)
+from pytest_mockstream.wire import (
+    CONTENT_TYPES,
+    ENDPOINTS,
+    ERRORS,
+    HOSTS,
+    Ask,
+    BadRequestError,
+    Encoder,
+    Frame,
+    Framing,
+    PlainEndpoint,
+    Question,
+    Reply,
+    WireFormat,
+    Writer,
+    endpoints_at,
+    json_text,
+    ping,
+    provider_of,
+    shaped,
+    torn,
+)
+
+from .delivery import Answer, Close, Progress
+
+__all__ = ["Answer", "Close", "Frame", "Incoming", "answer"]
+
+# What reading JSON of any shape runs into, where a field is not what its format says.
+_WRONG_TYPES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
+_SECRET_FIELDS = {"api_key", "apikey", "authorization", "authorization_token", "access_token", "secret", "password"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A request as it came, its body read whole.
+
+    Attributes:
+        method: ``"POST"`` and so on.
+        url: the whole URL; what it has of credentials goes nowhere.
+        headers: as sent.
+        body: as sent.
+    """
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    body: bytes = field(repr=False, default=b"")
+
+    @property
+    def host(self) -> str:
+        """The host asked, without port and user."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def path(self) -> str:
+        """The URL's path, without query."""
+        return urlsplit(self.url).path
+
+    @property
+    def lower_headers(self) -> dict[str, str]:
+        """The headers, their names in lower case."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The URL's query."""
+        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+
+
+def answer(
+    playbook: Playbook,
+    incoming: Incoming,
+    *,
+    opened_at: CallSite,
+    pacing: Pacing | None = None,
+    buffer_size: int = 100,
+    background: bool = False,
+) -> Answer:
+    """Answer a request; call it where the frames will be read, in the running loop if there is one.
+
+    Args:
+        playbook: has the scripts, and keeps the record.
+        incoming: the request.
+        opened_at: the caller's line.
+        pacing: decides what the script leaves open.
+        buffer_size: how many frames the producer may be ahead of the reader.
+        background: run the producer as a task or thread.
+    """
+    return _Desk(playbook, incoming, opened_at, pacing, buffer_size, background).answer()
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One request being answered."""
+
+    playbook: Playbook
+    incoming: Incoming
+    opened_at: CallSite
+    pacing: Pacing | None
+    buffer_size: int
+    background: bool
+
+    def answer(self) -> Answer:
+        method, headers = self.incoming.method.upper(), self.incoming.lower_headers
+        there = endpoints_at(self.incoming.path, headers)
+        found = next(((endpoint, groups) for endpoint, groups in there if endpoint.method == method), None)
+        if found is None:
+            allowed = sorted({endpoint.method for endpoint, _ in there})
+            if allowed:
+                return self._refuse(405, there[0][0], f"this path is asked with {' or '.join(allowed)}.")
+            return self._refuse(404, None, f"nothing is known of this path. {_known()}")
+        endpoint, groups = found
+        try:
+            body = {} if method == "GET" else _json_object(self.incoming.body)
+            if isinstance(endpoint, PlainEndpoint):
+                return self._tell(endpoint, Question(body=body, groups=groups, headers=headers))
+            ask = endpoint.parse(body, groups, self.incoming.query)
+            prompt_tokens = sum(len(message_text(message).split()) for message in ask.messages)
+        except BadRequestError as error:
+            return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {error}.")
+        except _WRONG_TYPES as error:
+            why = f"something in it is of a type that no SDK sends ({type(error).__name__}: {error})"
+            return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {why}.")
+        return self._play(endpoint, ask, prompt_tokens)
+
+    def _tell(self, endpoint: PlainEndpoint, question: Question) -> Answer:
+        body = json_text(endpoint.answer(question)).encode()
+        request = self._request(endpoint, Ask(model=question.model or "", params=question.body))
+        self.playbook.record(request)
+        return self._whole(200, request, body)
+
+    def _play(self, wire: WireFormat, ask: Ask, prompt_tokens: int) -> Answer:
+        request = self._request(wire, ask)
+        try:
+            script = self.playbook.answer(request)
+        except UnexpectedRequestError as error:
+            return self._error(400, wire, request, error)
+        try:
+            reply = wire.reply(ask, script, number=request.number, prompt_tokens=prompt_tokens)
+        except ScriptError as error:
+            self.playbook.remember(error)
+            return self._error(400, wire, request, error)
+        units = script.units(pacing=self.pacing, salt=request.number, prompt_tokens=prompt_tokens)
+        status = _status(wire, ask, script)
+        if ask.framing is None or status != 200:
+            headers = _headers("application/json", request, script)
+            return self._begin(status, headers, request, _whole_frames(wire, reply, units), script)
+        encoder, writer = wire.encoder(reply), Writer(ask.framing, script.shape.line_ending or "\n")
+        frames = shaped(
+            torn(wire.frames(units, encoder, writer)),
+            script.shape,
+            between=_between(encoder, writer, ask.framing, script.shape),
+            seed=f"{script.pacing.seed or 0}/{request.number}",
+        )
+        headers = _headers(CONTENT_TYPES[ask.framing], request, script)
+        return self._begin(status, headers, request, frames, script, headers_first=not _breaks_at_once(script))
+
+    def _request(self, endpoint: WireFormat | PlainEndpoint | None, ask: Ask | None) -> Request:
+        provider = provider_of(self.incoming.host) or (endpoint.provider if endpoint else "unknown")
+        return Request(
+            provider=provider,
+            path=self.incoming.path,
+            model=ask.model or None if ask else None,
+            messages=ask.messages if ask else [],
+            tools=_without_secrets(ask.tools) if ask else [],
+            params=_without_secrets(ask.params) if ask else {},
+            headers=redacted(self.incoming.lower_headers),
+            streaming=ask is not None and ask.framing is not None,
+            opened_at=self.opened_at,
+        )
+
+    def _refuse(self, status: int, endpoint: WireFormat | PlainEndpoint | None, why: str) -> Answer:
+        request = self._request(endpoint, None)
+        asked = f"{self.incoming.method} {self.incoming.path} of {self.incoming.host or 'no host'}"
+        error = UnexpectedRequestError(f"{asked} (at {self.opened_at}): {why}")
+        self.playbook.refuse(request, error)
+        return self._error(status, endpoint, request, error)
+
+    def _error(
+        self, status: int, endpoint: WireFormat | PlainEndpoint | None, request: Request, error: MockStreamError
+    ) -> Answer:
+        shape = endpoint.error if endpoint else ERRORS.get(request.provider, ERRORS["openai"])
+        body = json_text(shape(status, f"pytest-mockstream: {error}", None)).encode()
+        return self._whole(status, request, body, error)
+
+    def _whole(self, status: int, request: Request, body: bytes, error: MockStreamError | None = None) -> Answer:
+        answered = self._begin(status, _headers("application/json", request), request, [Frame(body, last=True)])
+        answered.error = error
+        return answered
+
+    def _begin(
+        self,
+        status: int,
+        headers: dict[str, str],
+        request: Request,
+        steps: Iterable[Played[Frame]],
+        script: Script | None = None,
+        *,
+        headers_first: bool = False,
+    ) -> Answer:
+        progress = Progress()
+        playback: Playback[Frame] = Playback(
+            progress.counted(steps),
+            buffer_size=self.buffer_size,
+            gates=script.gates if script else (),
+            background=self.background,
+        )
+        progress.playback = playback
+        request.begin(progress, script.chunk_count if script else 0)
+        return Answer(status=status, headers=headers, headers_first=headers_first, request=request, playback=playback)
+
+
+def _headers(content_type: str, request: Request, script: Script | None = None) -> dict[str, str]:
+    number = f"req_{request.number}"
+    headers = {"content-type": content_type, "x-request-id": number, "request-id": number}
+    fault = script.steps[-1] if script and script.steps else None
+    if isinstance(fault, HTTPError) and fault.retry_after is not None:
+        headers["retry-after"] = f"{fault.retry_after:g}"
+    return headers
+
+
+def _known() -> str:
+    paths = "\n".join(f"    {endpoint.shown}" for endpoint in ENDPOINTS)
+    return f"Known, at any host and behind any prefix:\n{paths}\n  Hosts known by name: {', '.join(HOSTS)}."
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return JSON with the credentials replaced that tools and parameters may carry."""
+    if isinstance(value, dict):
+        return {name: _field_without_secrets(name, item) for name, item in value.items()}
+    return [_without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
+def _field_without_secrets(name: str, value: Any) -> Any:
+    if name == "headers" and isinstance(value, dict):
+        return redacted(value)
+    if name.lower() in _SECRET_FIELDS and isinstance(value, str):
+        return "[redacted]"
+    return _without_secrets(value)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        # The text of a body is not repeated: it may hold a credential.
+        raise BadRequestError(f"its body of {len(body)} bytes is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise BadRequestError(f"its body must be a JSON object, but it is a JSON {type(value).__name__}")
+    return value
+
+
+def _between(encoder: Encoder, writer: Writer, framing: Framing, shape: Shape) -> bytes:
+    """Return what stands between frames; between the elements of an array, only white space can."""
+    return ping(encoder, writer) if shape.between == "ping" and framing != "array" else writer.comment()
+
+
+def _status(wire: WireFormat, ask: Ask, script: Script) -> int:
+    last = script.steps[-1] if script.steps else None
+    if isinstance(last, HTTPError):
+        return last.status
+    if isinstance(last, ErrorEvent) and ask.framing is None:
+        return wire.error_status.get(last.type or "", 500)
+    return 200
+
+
+def _breaks_at_once(script: Script) -> bool:
+    first = next((step for step in script.steps if not isinstance(step, Wait | Gate)), None)
+    return isinstance(first, Disconnect) and not first.inside_frame
+
+
+def _whole_frames(
+    wire: WireFormat, reply: Reply, units: Iterable[Played[StreamChunk | str]]
+) -> Iterator[Played[Frame]]:
+    """Gather a reply that is not streamed; its body comes when the last chunk would have."""
+    chunks: list[StreamChunk] = []
+    garbage: str | None = None
+    for step in units:
+        if isinstance(step, str):
+            chunks.append(StreamChunk(index=len(chunks), delta=step))
+        elif isinstance(step, StreamChunk):
+            chunks.append(step)
+        elif isinstance(step, Malformed):
+            garbage = step.data
+        elif isinstance(step, Truncate | Disconnect):
+            if chunks or step.inside_frame:
+                body = json_text(wire.whole(reply, chunks)).encode()
+                yield Frame(body[: len(body) // 2])
+            yield step
+        elif isinstance(step, ErrorEvent | HTTPError):
+            status = step.status if isinstance(step, HTTPError) else wire.error_status.get(step.type or "", 500)
+            kind = step.type if isinstance(step, ErrorEvent) else None
+            yield Frame(json_text(wire.error(status, step.message, kind)).encode())
+            yield step
+        elif not isinstance(step, KeepAlive):
+            yield step
+    body = json_text(wire.whole(reply, chunks)).encode() if garbage is None else garbage.encode(errors="replace")
+    yield Frame(body, chunks=len(chunks), last=True)

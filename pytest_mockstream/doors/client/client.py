@@ -1,0 +1,247 @@
+"""``MockStreamClient``: the door for code that takes its client as an argument.
+
+The wall: it puts playbook, script and stream together and does no waiting of its own. It needs no pytest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pytest_mockstream._base.callsite import calling_site
+from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.legal import duration, integer, one_of
+from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, Producer
+from pytest_mockstream.playback import Playback
+from pytest_mockstream.playbook.ledger import Request, message_text
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
+from pytest_mockstream.script.chunks import CompletedToolCall, Completion, StreamChunk
+from pytest_mockstream.script.pacing import Pacing
+
+from .stream import Errors, MockStream
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
+Message: TypeAlias = Mapping[str, Any]
+
+_producer = one_of("inline", "background")
+_errors = one_of("raise", "chunk")
+_buffer_size = integer(at_least=1)
+
+
+class MockStreamClient(Scripted):
+    """A streaming LLM client that plays scripts; works in and outside of pytest.
+
+    Args:
+        default_text: what every request gets as long as nothing was ever queued.
+        delay: seconds before each chunk.
+        ttft: seconds before the first chunk; default: ``delay``.
+        jitter: gaps vary by up to so many seconds either way.
+        seed: of the jitter.
+        tokens_per_second: instead of ``delay``; one chunk is one token.
+        producer: ``"inline"`` has nothing running between two reads; ``"background"`` runs a real producer, a task
+            where the stream is opened in a running loop, a thread elsewhere.
+        buffer_size: how many chunks the producer may be ahead of its reader.
+        provider: what ``provider`` says.
+        model: the model of requests that name none.
+
+    Raises:
+        ScriptError: a value is not legal.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_text: str = DEFAULT_TEXT,
+        delay: float | str | None = None,
+        ttft: float | str | None = None,
+        jitter: float | str | None = None,
+        seed: int | None = None,
+        tokens_per_second: float | None = None,
+        producer: Producer = "inline",
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        provider: str = "mock",
+        model: str = "mock-model",
+    ) -> None:
+        self._pacing = Pacing(
+            delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
+            ttft=ttft,  # type: ignore[arg-type]
+            jitter=jitter,  # type: ignore[arg-type]
+            seed=seed,
+            tokens_per_second=tokens_per_second,
+        )
+        self._producer = _producer(producer, "producer")
+        self._buffer_size = _buffer_size(buffer_size, "buffer_size")
+        self._default_text = default_text
+        self._provider = provider
+        self._model = model
+        super().__init__(Playbook(default_script(default_text), name="mock_stream_client"))
+
+    def __repr__(self) -> str:
+        return f"<MockStreamClient {self._provider}, {len(self.requests)} requests>"
+
+    @property
+    def default_text(self) -> str:
+        """What every request gets as long as nothing was ever queued."""
+        return self._default_text
+
+    @property
+    def provider(self) -> str:
+        """The provider's name."""
+        return self._provider
+
+    def is_available(self) -> bool:
+        """Tell whether the provider can be asked: this one always can."""
+        return True
+
+    # Asking.
+
+    def complete_stream(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        producer: Producer | None = None,
+        buffer_size: int | None = None,
+        timeout: float | str | None = None,
+        errors: Errors = "raise",
+        **params: Any,
+    ) -> MockStream:
+        """Open a stream; nothing is awaited, and no loop need be running.
+
+        Args:
+            prompt: a prompt, or messages as ``chat_stream`` takes them.
+            producer: ``"inline"`` or ``"background"``; default: the client's.
+            buffer_size: how many chunks the producer may be ahead; default: the client's.
+            timeout: seconds after which the stream ends with ``TimeoutError``; what came before is still delivered.
+            errors: ``"chunk"`` gives a last chunk with ``error`` set, where ``"raise"`` raises.
+            **params: recorded; ``model`` is the model asked for.
+
+        Raises:
+            ScriptError: a value is not legal.
+            UnexpectedRequestError: no script is left for this request.
+        """
+        return self._open(
+            "complete_stream",
+            prompt,
+            params,
+            producer=producer,
+            buffer_size=buffer_size,
+            timeout=timeout,
+            errors=errors,
+        )
+
+    def chat_stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        producer: Producer | None = None,
+        buffer_size: int | None = None,
+        timeout: float | str | None = None,
+        errors: Errors = "raise",
+        **params: Any,
+    ) -> MockStream:
+        """Open a stream that answers a conversation; see ``complete_stream``."""
+        return self._open(
+            "chat_stream",
+            messages,
+            params,
+            producer=producer,
+            buffer_size=buffer_size,
+            timeout=timeout,
+            errors=errors,
+        )
+
+    def complete(
+        self, prompt: str | Sequence[Message], *, timeout: float | str | None = None, **params: Any
+    ) -> Completion:
+        """Return the whole reply, in the time that its stream would have taken; errors as reading the stream raises."""
+        with self._open("complete", prompt, params, timeout=timeout) as stream:
+            return _completion(list(stream), stream.request.model)
+
+    def chat(self, messages: Sequence[Message], *, timeout: float | str | None = None, **params: Any) -> Completion:
+        """Return the whole reply to a conversation; see ``complete``."""
+        with self._open("chat", messages, params, timeout=timeout) as stream:
+            return _completion(list(stream), stream.request.model)
+
+    async def acomplete(
+        self, prompt: str | Sequence[Message], *, timeout: float | str | None = None, **params: Any
+    ) -> Completion:
+        """Do as ``complete``, asynchronously."""
+        async with self._open("acomplete", prompt, params, timeout=timeout) as stream:
+            return _completion([chunk async for chunk in stream], stream.request.model)
+
+    async def achat(
+        self, messages: Sequence[Message], *, timeout: float | str | None = None, **params: Any
+    ) -> Completion:
+        """Do as ``chat``, asynchronously."""
+        async with self._open("achat", messages, params, timeout=timeout) as stream:
+            return _completion([chunk async for chunk in stream], stream.request.model)
+
+    def _open(
+        self,
+        path: str,
+        prompt: str | Sequence[Message],
+        params: dict[str, Any],
+        *,
+        producer: Producer | None = None,
+        buffer_size: int | None = None,
+        timeout: float | str | None = None,
+        errors: Errors = "raise",
+    ) -> MockStream:
+        background = self._producer if producer is None else _producer(producer, "producer")
+        size = self._buffer_size if buffer_size is None else _buffer_size(buffer_size, "buffer_size")
+        limit = None if timeout is None else duration(timeout, "timeout")
+        _errors(errors, "errors")
+        messages = _messages(prompt, prompts="complete" in path)
+        request = Request(
+            provider=self._provider,
+            path=path,
+            model=params.get("model", self._model),
+            messages=messages,
+            params={name: value for name, value in params.items() if name != "model"},
+            streaming=path.endswith("_stream"),
+            opened_at=calling_site(),
+        )
+        script = self._playbook.answer(request)
+        schedule = script.schedule(pacing=self._pacing, salt=request.number, prompt_tokens=_words(messages))
+        playback: Playback[StreamChunk] = Playback(
+            schedule, buffer_size=size, timeout=limit, gates=script.gates, background=background == "background"
+        )
+        request.begin(playback, script.chunk_count)
+        return MockStream(playback, request, errors=errors)
+
+
+def _messages(prompt: str | Sequence[Message], *, prompts: bool) -> list[Message]:
+    if isinstance(prompt, str) and prompts:
+        return [{"role": "user", "content": prompt}]
+    if isinstance(prompt, Iterable) and not isinstance(prompt, str | Mapping):
+        messages = list(prompt)
+        if all(isinstance(message, Mapping) for message in messages):
+            return messages
+    msg = f"{prompt!r} is not a conversation: give a list of messages, such as [{{'role': 'user', 'content': 'hi'}}]"
+    raise ScriptError(msg + (", or a prompt as a str" if prompts else ""))
+
+
+def _words(messages: Iterable[Message]) -> int:
+    return sum(len(message_text(message).split()) for message in messages)
+
+
+def _completion(chunks: list[StreamChunk], model: str | None) -> Completion:
+    last = chunks[-1] if chunks else None
+    calls: dict[int, list[str]] = {}
+    for chunk in chunks:
+        if (part := chunk.tool_call) is not None:
+            calls.setdefault(part.index, [part.id or "", part.name or ""]).append(part.arguments)
+    return Completion(
+        content="".join(chunk.delta for chunk in chunks),
+        reasoning="".join(chunk.reasoning for chunk in chunks),
+        refusal="".join(chunk.refusal for chunk in chunks),
+        tool_calls=tuple(
+            CompletedToolCall(id=call_id, name=name, arguments="".join(parts))
+            for call_id, name, *parts in calls.values()
+        ),
+        finish_reason=last.finish_reason if last else None,
+        usage=last.usage if last else None,
+        model=model or "",
+    )

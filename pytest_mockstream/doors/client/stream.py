@@ -1,0 +1,246 @@
+"""``MockStream``: what a consumer iterates, closes, cancels or forgets.
+
+The wall: knows nothing of clocks, tasks and threads; ``Playback`` is told what to play and says what came.
+
+Theory of operation: a stream's state is one word in its ledger entry, and the first word that is said about its end
+counts: whoever says it stops the playback. A read takes a chunk only after all waiting is over, so a read that is
+cancelled has taken nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from pytest_mockstream._base.errors import (
+    MalformedChunkError,
+    ProviderError,
+    ScriptError,
+    StreamCancelled,
+    StreamDisconnected,
+    StreamTimeout,
+    UnclosedStreamWarning,
+)
+from pytest_mockstream.playback import End, Ending, Playback
+from pytest_mockstream.playbook.ledger import Request, State
+from pytest_mockstream.script.chunks import StreamChunk
+from pytest_mockstream.script.steps import Disconnect, ErrorEvent, HTTPError, Malformed
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
+Errors: TypeAlias = Literal["raise", "chunk"]
+
+
+class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
+    """A scripted stream, read with ``for`` or ``async for``; clients make it.
+
+    A read that is cancelled or times out loses nothing: the next read gives the chunk that was pending. One stream has
+    one reader at a time. Reading goes on to the end of what had arrived when the stream is cancelled, then raises;
+    after ``close`` it is over at once.
+    """
+
+    __slots__ = ("__weakref__", "_deltas", "_errors", "_over", "_playback", "_reader", "_request")
+
+    def __init__(self, playback: Playback[StreamChunk], request: Request, *, errors: Errors) -> None:
+        self._playback = playback
+        self._errors = errors
+        self._reader = threading.Lock()
+        self._deltas: list[str] = []
+        self._over = False
+        self._request = request
+
+    def __repr__(self) -> str:
+        return f"<MockStream {self.state}, {self.chunks_read} chunks read, opened at {self._request.opened_at}>"
+
+    # Reading.
+
+    def __iter__(self) -> MockStream:
+        return self
+
+    def __aiter__(self) -> MockStream:
+        return self
+
+    def __next__(self) -> StreamChunk:
+        if not self._reader.acquire(blocking=False):
+            raise self._taken()
+        try:
+            chunk = None if self._over else self._accept(self._playback.receive())
+        finally:
+            self._reader.release()
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    async def __anext__(self) -> StreamChunk:
+        if not self._reader.acquire(blocking=False):
+            raise self._taken()
+        try:
+            chunk = None if self._over else self._accept(await self._playback.areceive())
+        finally:
+            self._reader.release()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    def read(self) -> str:
+        """Read to the end and return the whole text, what was read before included.
+
+        Raises:
+            MockStreamError: the stream was cancelled or broken, whatever ``errors=`` says: text has no place for it.
+        """
+        return "".join(self.deltas())
+
+    async def aread(self) -> str:
+        """Do as ``read``, asynchronously."""
+        return "".join(await self.adeltas())
+
+    def deltas(self) -> list[str]:
+        """Read to the end and return the text of each chunk that has any; raises as ``read`` does."""
+        for chunk in self:
+            _raise_error(chunk)
+        return list(self._deltas)
+
+    async def adeltas(self) -> list[str]:
+        """Do as ``deltas``, asynchronously."""
+        async for chunk in self:
+            _raise_error(chunk)
+        return list(self._deltas)
+
+    def _taken(self) -> ScriptError:
+        return ScriptError(
+            f"{self!r} is being read by another task or thread: a stream has one reader at a time."
+            " Read it in one place and pass the chunks on, or open a stream for each."
+        )
+
+    def _accept(self, got: tuple[float, StreamChunk] | Ending | None) -> StreamChunk | None:
+        """Take what the playback gave; None is the end of the iteration."""
+        if self._over:  # closed by another task or thread, while this one was waiting
+            return None
+        if not isinstance(got, tuple):
+            return self._end(got)
+        request = self._request
+        instant, chunk = got
+        # The chunk is nobody else's yet, so that stamping it does not change a value that anybody has seen.
+        object.__setattr__(chunk, "timestamp", instant)
+        request.chunks_sent += 1
+        request.last_sent_at = instant
+        if chunk.delta:
+            self._deltas.append(chunk.delta)
+        if chunk.finish_reason is not None:
+            request.settle("exhausted")
+            self._over = True
+        return chunk
+
+    def _end(self, ending: Ending | None) -> StreamChunk | None:
+        cancelled = ending in {End.CANCELLED, End.TIMED_OUT}
+        self._request.settle("cancelled" if cancelled else "broken")
+        error = self._error(ending)
+        if error is None:
+            return None
+        if self._errors == "raise":
+            raise error
+        self._over = True
+        if cancelled and self._playback.crowded:
+            return None
+        return StreamChunk(index=self.chunks_read, error=error, timestamp=self._playback.now())
+
+    def _error(self, ending: Ending | None) -> Exception | None:
+        after = f"after {self.chunks_read} chunks (opened at {self._request.opened_at})"
+        match ending:
+            case End.CANCELLED:
+                return StreamCancelled(f"the stream was cancelled {after}")
+            case End.TIMED_OUT:
+                return StreamTimeout(f"the stream's timeout ran out {after}")
+            case Disconnect():
+                return StreamDisconnected(f"the stream was disconnected {after}")
+            case Malformed(data):
+                return MalformedChunkError(data)
+            case ErrorEvent(message, type=kind):
+                return ProviderError(message, status=200, type=kind)
+            case HTTPError(status, retry_after=retry_after, message=message):
+                return ProviderError(message, status=status, retry_after=retry_after)
+        return None
+
+    # Leaving.
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def close(self) -> None:
+        """Leave the stream; a background thread is gone when this returns. From any thread, any number of times."""
+        self._leave()
+        self._playback.join()
+
+    async def aclose(self) -> None:
+        """Leave the stream; a background producer is gone when this returns, or soon after if this is cancelled."""
+        self._leave()
+        await self._playback.ajoin()
+
+    def cancel(self) -> None:
+        """End the stream now: the reader gets what had already arrived, then ``StreamCancelled``.
+
+        From any thread or task, at any time; a stream that is over stays as it ended.
+        """
+        if self._request.settle("cancelled"):
+            self._playback.stop(End.CANCELLED)
+
+    def _leave(self) -> None:
+        self._over = True
+        if self._request.settle("closed"):
+            self._playback.stop(End.LEFT)
+
+    def __del__(self) -> None:
+        request: Request | None = getattr(self, "_request", None)
+        if request is None or not request.settle("dropped"):
+            return
+        self._playback.stop(End.LEFT)
+        message = (
+            f"{request.title()} was never closed: only its finaliser did it. A real one would have kept its connection"
+            " open and the model generating. Use `async with` or `with`, or close it in a `finally`."
+        )
+        site = request.opened_at
+        warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
+
+    # Looking.
+
+    @property
+    def state(self) -> State:
+        """What became of the stream.
+
+        ``open``; ``exhausted`` (read to its end); ``closed`` (by the consumer); ``cancelled`` (``cancel()`` or
+        ``timeout=``); ``broken`` (by a fault); ``dropped`` (garbage collected unclosed, seen in the record only).
+        """
+        return self._request.state
+
+    @property
+    def chunks_read(self) -> int:
+        """How many chunks the consumer has got."""
+        return self._request.chunks_sent
+
+    @property
+    def request(self) -> Request:
+        """The entry of this stream in the record of requests; it does not keep the stream alive."""
+        return self._request
+
+    def assert_closed(self, *, within: float | None = None, after_chunk: int | None = None) -> None:
+        """Assert that the consumer left properly, as ``Request.assert_closed`` does."""
+        self._request.assert_closed(within=within, after_chunk=after_chunk)
+
+
+def _raise_error(chunk: StreamChunk) -> None:
+    if chunk.error is not None:
+        raise chunk.error

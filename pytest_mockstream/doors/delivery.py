@@ -1,0 +1,138 @@
+"""An answer on its way: what a door sends, and what the ledger is told of it.
+
+The wall: no socket, no HTTP library, no waiting. A door reads frames with ``answer.playback.receive`` or ``areceive``
+and says what became of them with ``delivered``, ``finished``, ``leave`` or ``dropped``; what that means for the ledger
+and for the connection is said here, once for all doors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pytest_mockstream._base.errors import MockStreamError, UnclosedStreamWarning
+from pytest_mockstream.playback import End, Ending, Playback
+from pytest_mockstream.playbook.ledger import Request, State
+from pytest_mockstream.script.steps import Disconnect, ErrorEvent, Played
+from pytest_mockstream.wire import Frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+
+class Close(Enum):
+    """What a door does with the connection when an answer is over."""
+
+    END = "end"
+    RESET = "reset"
+    CUT = "cut"
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Answer:
+    """What a door sends, and the ledger's entry for it.
+
+    Attributes:
+        status: the HTTP status.
+        headers: of the answer; how the body is delimited is the door's business.
+        headers_first: whether status and headers go out at once, or only with the first frame (or the ending, if that
+            comes before any frame; on ``Close.RESET`` and ``Close.CUT`` they then never do).
+        request: the ledger's entry.
+        playback: the frames of the body.
+        error: our own error, if the request was refused; the playbook remembers it.
+        whole: whether the body's last frame was handed over. The connection is the consumer's until it has seen the end
+            of the body or closed it, so this alone does not settle anything.
+    """
+
+    status: int
+    headers: dict[str, str]
+    headers_first: bool
+    request: Request
+    playback: Playback[Frame]
+    error: MockStreamError | None = None
+    whole: bool = False
+
+    def delivered(self, instant: float, frame: Frame) -> bytes:
+        """Note that a frame was handed to the consumer, and return its bytes."""
+        data, chunks, last, _ = frame
+        self.request.chunks_sent += chunks
+        self.request.last_sent_at = instant
+        if last:
+            self.whole = True
+        return data
+
+    def finished(self, ending: Ending) -> Close:
+        """Note how the playback ended, and return what that means for the connection."""
+        self.request.settle(_state_of(ending) if self.status < 400 else "broken")
+        if isinstance(ending, Disconnect):
+            return Close.RESET if ending.how == "reset" else Close.CUT
+        return Close.CUT if ending in {End.CANCELLED, End.TIMED_OUT} else Close.END
+
+    def leave(self, state: State = "closed") -> None:
+        """Note that the consumer went away, or timed out (``"broken"``), and end the producer. Any number of times."""
+        if self.status >= 400 or isinstance(self.playback.take(), ErrorEvent):  # what it had just read is why it left
+            state = "broken"
+        self.request.settle("exhausted" if self.whole and state == "closed" else state)
+        self.playback.stop(End.LEFT)
+
+    def dropped(self) -> None:
+        """Do as ``leave``, from the finaliser of a body that nobody closed; warns if it was open."""
+        if not self.request.settle("dropped"):
+            return
+        self.playback.stop(End.LEFT)
+        message = (
+            f"{self.request.title()} was never closed: only its finaliser did it. A real one would have kept its"
+            f" connection open and the model generating. {self.request.remedy}"
+        )
+        site = self.request.opened_at
+        warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
+
+
+def _state_of(ending: Ending) -> State:
+    match ending:
+        case End.WHOLE:
+            return "exhausted"
+        case End.LEFT:
+            return "closed"
+        case End.CANCELLED | End.TIMED_OUT:
+            return "cancelled"
+    return "broken"
+
+
+class Progress:
+    """Chunks behind frames: what the ledger asks of a playback whose units are not chunks."""
+
+    def __init__(self) -> None:
+        self._chunks_by_frame = [0]
+        self.playback: Playback[Frame] | None = None
+
+    def counted(self, steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+        """Pass steps on, and count the chunks behind each frame."""
+        note, count = self._chunks_by_frame.append, 0
+        for step in steps:
+            if isinstance(step, Frame):
+                count += step.chunks
+                note(count)
+            yield step
+
+    @property
+    def produced(self) -> int:
+        """How many chunks were produced."""
+        return 0 if self.playback is None else self._chunks_by_frame[self.playback.produced]
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the stream's own time-out ended it."""
+        return self.playback is not None and self.playback.timed_out
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """The loop that plays it, if one does."""
+        return None if self.playback is None else self.playback.loop
+
+    def now(self) -> float:
+        """The time on the clock of the playback, in seconds."""
+        return 0.0 if self.playback is None else self.playback.now()

@@ -1,0 +1,197 @@
+"""The in-process door for aiohttp.
+
+The wall: everything that is aiohttp's. It is replaced at ``BaseConnector.connect``, where a session asks for a
+connection: sessions, middlewares, traces, redirects, cookies, timeouts and the life of the response stay in play.
+
+Private access is here and nowhere else: ``StreamReader._wait`` and ``BaseConnector._acquired``. Checked against
+aiohttp 3.12 to 3.14.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+from aiohttp import StreamReader
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpVersion11, RawResponseMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from pytest_mockstream._base.replace import Replacement
+from pytest_mockstream.doors.answer import Incoming
+
+from .door import Door
+from .exchange import Exchange
+
+
+class _Troubles:
+    """What aiohttp raises; the texts are its own."""
+
+    def reset(self, *, begun: bool) -> Exception:
+        reset = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return self._incomplete(ConnectionResetError(*reset)) if begun else aiohttp.ClientOSError(*reset)
+
+    def cut(self, *, begun: bool) -> Exception:
+        return self._incomplete(None) if begun else aiohttp.ServerDisconnectedError()
+
+    def timed_out(self, *, begun: bool) -> Exception:
+        return aiohttp.SocketTimeoutError("Timeout on reading data from socket")
+
+    def closed(self) -> Exception:
+        return aiohttp.ClientConnectionError("Connection closed")
+
+    def unreachable(self) -> Exception:
+        return aiohttp.ClientConnectionError("[Errno -2] Name or service not known")
+
+    def _incomplete(self, cause: Exception | None) -> Exception:
+        why = "Not enough data to satisfy transfer length header."
+        text = f"Response payload is not completed: <TransferEncodingError: 400, message={why!r}>"
+        return aiohttp.ClientPayloadError(text if cause is None else f"{text}. {cause!r}")
+
+
+class _Wire(asyncio.Transport):
+    """A transport to nowhere: the request is taken before it is written."""
+
+    def __init__(self, protocol: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._protocol = protocol
+        self._loop = loop
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        if not self._closing and not self._loop.is_closed():
+            self._loop.call_soon(self._protocol.connection_lost, None)  # what closing the connector waits for
+        self._closing = True
+
+    def abort(self) -> None:
+        self.close()
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class _Body(StreamReader):
+    """A body that is not fed by a connection: a reader that has nothing left reads the exchange itself."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, protocol: _Protocol, exchange: Exchange, *, timer: Any, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(protocol, 2**16, timer=timer, loop=loop)
+        self._exchange = exchange
+
+    async def _wait(self, func_name: str) -> None:
+        if not self._protocol.connected:
+            raise RuntimeError("Connection closed.")  # aiohttp's own words, which litellm looks for
+        try:
+            with self._timer:
+                piece = await self._exchange.aread()
+        except aiohttp.ClientError as error:
+            self.set_exception(error)
+            raise
+        self._feed(piece)
+        # A connection reads on without its reader, sees the end of the body and is free: who stops at the last content,
+        # as litellm does, has left nothing open.
+        while not self.is_eof() and (tail := self._exchange.read_tail()) is not None:
+            self._feed(tail)
+
+    def _feed(self, piece: bytes) -> None:
+        if not piece:
+            self.feed_eof()
+            return
+        self.begin_http_chunk_receiving()
+        self.feed_data(piece)
+        self.end_http_chunk_receiving()
+
+
+class _Protocol(ResponseHandler):
+    """One connection, for one request; it never goes back into a pool."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange) -> None:
+        super().__init__(loop)
+        self._exchange = exchange
+        self._response_timer: Any = None
+        self.connection_made(_Wire(self, loop))
+
+    @property
+    def should_close(self) -> bool:
+        return True
+
+    def set_response_params(self, *, timer: Any = None, read_timeout: float | None = None, **params: Any) -> None:
+        super().set_response_params(timer=timer, read_timeout=read_timeout, **params)
+        self._response_timer = timer
+        self._exchange.limit = read_timeout or None
+
+    def start_timeout(self) -> None:
+        """Do nothing: the exchange looks after the read timeout, for there is no socket to be silent."""
+
+    async def read(self) -> tuple[RawResponseMessage, StreamReader]:
+        """Return status, headers and body; raises what aiohttp raises where none come."""
+        await self._exchange.astart()
+        answer = self._exchange.answer
+        headers: CIMultiDict[str] = CIMultiDict(answer.headers)
+        message = RawResponseMessage(
+            version=HttpVersion11,
+            code=answer.status,
+            reason=self._exchange.reason,
+            headers=CIMultiDictProxy(headers),
+            raw_headers=tuple((name.encode(), value.encode()) for name, value in headers.items()),
+            should_close=True,
+            compression=None,
+            upgrade=False,
+            chunked=True,
+        )
+        return message, _Body(self, self._exchange, timer=self._response_timer, loop=self._loop)
+
+    def close(self) -> None:
+        self._exchange.close()
+        super().close()
+
+    def abort(self) -> None:
+        self._exchange.close()
+        super().abort()
+
+
+def aiohttp_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
+    """Return what to replace in aiohttp."""
+    troubles = _Troubles()
+
+    def connecting(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def connect(connector: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+            if not door.answers(req.url.raw_host or "", req.url.port):
+                return await original(connector, req, *args, **kwargs)
+            incoming = Incoming(
+                method=req.method,
+                url=str(req.url),
+                headers={name.lower(): value for name, value in req.headers.items()},
+                body=await _body_of(req),
+            )
+            if door.turns_away(incoming):
+                raise troubles.unreachable()
+            loop = asyncio.get_running_loop()
+            protocol = _Protocol(loop, Exchange(door.answer(incoming), troubles, limit=None))
+            connector._acquired.add(protocol)  # so that closing the connector closes it
+            return Connection(connector, req.connection_key, protocol, loop)
+
+        return connect
+
+    yield Replacement(library.BaseConnector, "connect", connecting)
+
+
+async def _body_of(req: Any) -> bytes:
+    body = req.body
+    return body if isinstance(body, bytes) else await body.as_bytes()

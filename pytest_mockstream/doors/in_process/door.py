@@ -1,0 +1,104 @@
+"""The door: which requests are answered, with what, and who opened them.
+
+The wall: knows hosts and playbooks, no HTTP library.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from pytest_mockstream._base.callsite import awaiting_site
+from pytest_mockstream.doors.answer import Incoming, answer
+from pytest_mockstream.doors.delivery import Answer
+from pytest_mockstream.doors.remedies import remedy_for
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.script.pacing import Pacing
+from pytest_mockstream.wire import provider_of
+
+#: Where Ollama listens unless told otherwise (https://docs.ollama.com/faq); the one provider on loopback.
+_OLLAMA_PORT = 11434
+
+#: What libraries ask for behind their users' backs, and do well without. litellm downloads its price list when it is
+#: imported, in a thread that goes on into the tests, and has a copy of its own.
+_UNASKED = ("raw.githubusercontent.com/BerriAI/litellm/",)
+
+
+class Door:
+    """Answers requests from a playbook, for as long as it is open.
+
+    Args:
+        playbook: has the scripts and keeps the record.
+        pacing: decides what scripts leave open.
+        producer: ``"inline"`` or ``"background"``.
+        buffer_size: how many frames the producer may be ahead of its reader.
+        passthrough: hosts (or ``"host:port"``) that are let out to the network.
+        intercept: hosts (or ``"host:port"``) that are answered although they are on loopback.
+
+    Attributes:
+        is_open: whether it answers; once closed, everything goes its own way again.
+        passthrough: see above.
+        intercept: see above.
+    """
+
+    def __init__(
+        self,
+        playbook: Playbook,
+        *,
+        pacing: Pacing,
+        producer: str,
+        buffer_size: int,
+        passthrough: Iterable[str] = (),
+        intercept: Iterable[str] = (),
+    ) -> None:
+        self.playbook = playbook
+        self.is_open = False
+        self.passthrough = {host.lower() for host in passthrough}
+        self.intercept = {host.lower() for host in intercept}
+        self._pacing = pacing
+        self._background = producer == "background"
+        self._buffer_size = buffer_size
+
+    def answers(self, host: str, port: int | None) -> bool:
+        """Tell whether a request to this host is answered here; it goes its own way if not."""
+        if not self.is_open:
+            return False
+        names = {host.lower(), f"{host.lower()}:{port}"}
+        if names & self.passthrough:
+            return False
+        return bool(names & self.intercept) or port == _OLLAMA_PORT or not is_loopback(host)
+
+    def turns_away(self, incoming: Incoming) -> bool:
+        """Tell whether a request is one of those that nobody means: no connection, and no failed test either."""
+        return f"{incoming.host}{incoming.path}".startswith(_UNASKED)
+
+    def forbidden(self, host: str) -> str | None:
+        """Return the provider whose host this is, if it must not be reached by any other way."""
+        return provider_of(host) if self.is_open and host.lower() not in self.passthrough else None
+
+    def answer(self, incoming: Incoming) -> Answer:
+        """Answer a request, credited to the caller's line."""
+        frame = sys._getframe(1)
+        answered = answer(
+            self.playbook,
+            incoming,
+            opened_at=awaiting_site(frame),
+            pacing=self._pacing,
+            buffer_size=self._buffer_size,
+            background=self._background,
+        )
+        answered.request.remedy = remedy_for(frame, answered.request.remedy)
+        return answered
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

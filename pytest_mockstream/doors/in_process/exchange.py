@@ -1,0 +1,219 @@
+"""One request and its answer, as an HTTP library sees them: pieces of a body, or the library's own errors.
+
+The wall: knows no HTTP library; each names the exceptions of its own as ``Troubles``. Sync and async differ in the
+driver only.
+
+Theory of operation: the answer has no producer of its own. Whoever reads a piece waits until the piece would have
+arrived, at most for the library's read timeout. Leaving is one call, however it comes about: closed by the consumer,
+by an error or a cancellation while reading, or by the client's closing. An async generator that is dropped is closed by
+its loop at once, which counts as well. What only the garbage collector finds does not: its collection calls our
+finaliser before anything else can close us, and the stream is dropped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
+from typing import Protocol
+
+from pytest_mockstream.doors.delivery import Answer, Close
+from pytest_mockstream.playback import End, Ending
+from pytest_mockstream.script.steps import Disconnect
+from pytest_mockstream.wire import Frame
+
+#: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
+#: chunk of a test's stream, and a long stream is not held up by the loop.
+_FIRST_READS = 32
+_EVERY_READ = 128
+_FRAMES_ABOVE = 12
+
+
+class Troubles(Protocol):
+    """What a library raises. ``begun`` tells whether status and headers had come before."""
+
+    def reset(self, *, begun: bool) -> Exception:
+        """Return what a connection that is reset raises."""
+
+    def cut(self, *, begun: bool) -> Exception:
+        """Return what a connection that ends too early raises."""
+
+    def timed_out(self, *, begun: bool) -> Exception:
+        """Return what the read timeout raises."""
+
+    def closed(self) -> Exception:
+        """Return what reading raises once the client was closed."""
+
+    def unreachable(self) -> Exception:
+        """Return what a host raises that cannot be connected to."""
+
+
+class Exchange:
+    """An answer being read.
+
+    Args:
+        answer: what to send.
+        troubles: what the library raises.
+        limit: the library's read timeout in seconds, or None.
+
+    Attributes:
+        answer: what is sent.
+        limit: the read timeout; may change between two reads.
+    """
+
+    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_troubles", "answer", "limit")
+
+    def __init__(self, answer: Answer, troubles: Troubles, *, limit: float | None) -> None:
+        self.answer = answer
+        self.limit = limit
+        self._troubles = troubles
+        self._begun = answer.headers_first
+        self._held: tuple[float, Frame] | Ending | None = None
+        self._left = False
+        self._frame = Frame(b"")
+
+    # Status and headers.
+
+    @property
+    def reason(self) -> str:
+        """The words behind the status; none for a status that is a provider's own, as Anthropic's 529."""
+        try:
+            return HTTPStatus(self.answer.status).phrase
+        except ValueError:
+            return ""
+
+    def start(self) -> None:
+        """Wait until status and headers come; raises as ``read`` does."""
+        if not self._begun:
+            try:
+                self._begin(self.answer.playback.receive(self.limit))
+            except BaseException:
+                self.close()
+                raise
+
+    async def astart(self) -> None:
+        """Do as ``start``, asynchronously."""
+        if not self._begun:
+            try:
+                self._begin(await self.answer.playback.areceive(self.limit))
+            except BaseException:
+                self.close()
+                raise
+
+    def _begin(self, got: tuple[float, Frame] | Ending | None) -> None:
+        if not isinstance(got, tuple):
+            self._end(got)
+        self._held = got
+        self._begun = True
+
+    # The body.
+
+    def read(self) -> bytes:
+        """Return the next piece of the body, or nothing at its end.
+
+        Raises:
+            Exception: the library's own, for a broken connection and for silence longer than ``limit``.
+        """
+        got, self._held = self._held, None
+        return self._accept(self.answer.playback.receive(self.limit) if got is None else got)
+
+    async def aread(self) -> bytes:
+        """Do as ``read``, asynchronously. Cancelled at any point, it loses nothing."""
+        got, self._held = self._held, None
+        return self._accept(await self.answer.playback.areceive(self.limit) if got is None else got)
+
+    def read_tail(self) -> bytes | None:
+        """Return the next piece without waiting, if it has come and all that the model had to say was read before it.
+
+        Returns:
+            None if there is no such piece. Nothing is the end of the body, as in ``read``.
+        """
+        frame, request = self._frame, self.answer.request
+        is_said = frame.last or (not frame.chunks and request.chunks_sent + 1 >= (request.chunk_count or 0))
+        if not is_said or self._held is not None:
+            return None
+        got = self.answer.playback.take()
+        if got is None or isinstance(got, Disconnect):
+            self._held = got
+            return None
+        return self._accept(got)
+
+    def _accept(self, got: tuple[float, Frame] | Ending | None) -> bytes:
+        if self._left:  # by another task or thread, while this one was waiting
+            raise self._troubles.closed()
+        if isinstance(got, tuple):
+            self._frame = got[1]
+            return self.answer.delivered(*got)
+        self._end(got)
+        return b""
+
+    def _end(self, ending: Ending | None) -> None:
+        if ending is None:
+            self.answer.leave("broken")
+            raise self._troubles.timed_out(begun=self._begun)
+        if ending is End.LEFT:
+            raise self._troubles.closed()
+        close = self.answer.finished(ending)
+        if close is Close.RESET:
+            raise self._troubles.reset(begun=self._begun)
+        if close is Close.CUT:
+            raise self._troubles.cut(begun=self._begun)
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while piece := self.read():
+                yield piece
+        finally:
+            self.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        receive, take, delivered = self.answer.playback.areceive, self.answer.playback.take, self.answer.delivered
+        reads = 0
+        try:
+            while True:  # once for each chunk: calls are what it costs
+                got, self._held = self._held, None
+                if got is None:
+                    reads += 1
+                    if reads <= _FIRST_READS or not reads % _EVERY_READ or (got := take()) is None:
+                        got = await receive(self.limit)
+                if not isinstance(got, tuple) or self._left:
+                    self._accept(got)  # the end, or an error
+                    return
+                self._frame = got[1]
+                yield delivered(*got)
+        finally:
+            self.close()
+
+    # Leaving.
+
+    def close(self) -> None:
+        """Note that the consumer is done with it. From anywhere, any number of times.
+
+        Closing by the finaliser of whatever holds it does not count.
+        """
+        if self._left:
+            return
+        self._left = True
+        if _in_finaliser():
+            self.answer.dropped()
+        else:
+            self.answer.leave()
+
+    async def aclose(self) -> None:
+        """Do as ``close``; nothing is awaited."""
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_left", True):
+            self.answer.dropped()
+
+
+def _in_finaliser() -> bool:
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES_ABOVE):
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+        if frame.f_code.co_name == "__del__":
+            return True
+    return False

@@ -1,0 +1,113 @@
+"""The in-process door for everything on httpcore and httpcore2: httpx, httpx2, and what is built on them.
+
+The wall: public names of httpcore only (``ConnectionPool``, ``AsyncConnectionPool``, ``Request``, ``Response``, its
+exceptions). Clients, transports, mounts, instrumentation and httpx's own mapping of exceptions stay in play; a client
+with a transport of the user's own making (``MockTransport``, ``ASGITransport``) never comes here.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from pytest_mockstream._base.replace import Replacement
+from pytest_mockstream.doors.answer import Incoming
+
+from .door import Door
+from .exchange import Exchange
+
+
+class _Troubles:
+    """What httpcore raises; the texts are its own."""
+
+    def __init__(self, library: ModuleType) -> None:
+        self._library = library
+
+    def reset(self, *, begun: bool) -> Exception:
+        return self._error("ReadError", "[Errno 104] Connection reset by peer")
+
+    def cut(self, *, begun: bool) -> Exception:
+        return self._error(
+            "RemoteProtocolError",
+            "peer closed connection without sending complete message body (incomplete chunked read)"
+            if begun
+            else "Server disconnected without sending a response.",
+        )
+
+    def timed_out(self, *, begun: bool) -> Exception:
+        return self._error("ReadTimeout", "The read operation timed out")
+
+    def closed(self) -> Exception:
+        return self._error("ReadError", "the client was closed while this stream was open")
+
+    def unreachable(self) -> Exception:
+        return self._error("ConnectError", "[Errno -2] Name or service not known")
+
+    def _error(self, name: str, text: str) -> Exception:
+        error: Exception = getattr(self._library, name)(text)
+        return error
+
+
+def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
+    """Return what to replace in httpcore or httpcore2."""
+    troubles = _Troubles(library)
+    opened: weakref.WeakKeyDictionary[object, weakref.WeakSet[Exchange]] = weakref.WeakKeyDictionary()
+
+    def exchange_for(pool: object, request: Any, body: bytes) -> Exchange:
+        incoming = Incoming(
+            method=request.method.decode("ascii"),
+            url=bytes(request.url).decode("ascii"),
+            headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers},
+            body=body,
+        )
+        if door.turns_away(incoming):
+            raise troubles.unreachable()
+        limit = request.extensions.get("timeout", {}).get("read")
+        exchange = Exchange(door.answer(incoming), troubles, limit=limit)
+        opened.setdefault(pool, weakref.WeakSet()).add(exchange)
+        return exchange
+
+    def response(exchange: Exchange) -> Any:
+        answer = exchange.answer
+        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": exchange.reason.encode("ascii")}
+        return library.Response(answer.status, headers=answer.headers, content=exchange, extensions=extensions)
+
+    def handle(original: Callable[..., Any]) -> Callable[..., Any]:
+        def handle_request(pool: object, request: Any) -> Any:
+            if not _is_ours(door, request):
+                return original(pool, request)
+            exchange = exchange_for(pool, request, b"".join(request.stream))
+            exchange.start()
+            return response(exchange)
+
+        return handle_request
+
+    def handle_async(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def handle_async_request(pool: object, request: Any) -> Any:
+            if not _is_ours(door, request):
+                return await original(pool, request)
+            exchange = exchange_for(pool, request, b"".join([part async for part in request.stream]))
+            await exchange.astart()
+            return response(exchange)
+
+        return handle_async_request
+
+    def close(original: Callable[..., Any]) -> Callable[..., Any]:
+        def close(pool: object) -> Any:
+            for exchange in list(opened.pop(pool, ())):
+                exchange.close()
+            return original(pool)
+
+        return close
+
+    yield Replacement(library.ConnectionPool, "handle_request", handle)
+    yield Replacement(library.ConnectionPool, "close", close)
+    yield Replacement(library.AsyncConnectionPool, "handle_async_request", handle_async)
+    yield Replacement(library.AsyncConnectionPool, "aclose", close)
+
+
+def _is_ours(door: Door, request: Any) -> bool:
+    url = request.url
+    return url.scheme in {b"http", b"https"} and door.answers(url.host.decode("ascii"), url.port)

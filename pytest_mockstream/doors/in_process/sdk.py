@@ -1,0 +1,152 @@
+"""``MockStreamSDK``: the door for code that builds its own SDK clients, in process and without a socket.
+
+The wall: it puts playbook and interception together, and lends the environment fake keys. It needs no pytest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Self
+
+from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.legal import integer, one_of
+from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, Producer
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
+from pytest_mockstream.script.pacing import Pacing
+
+from .intercept import Door, opened
+
+FAKE_KEY = "mock-stream-sdk-fake-key"
+#: What an SDK wants to see in the environment before it is built, and what else would do: two Google keys at once make
+#: google-genai warn. litellm downloads a price list when it is imported, unless told that its own copy will do.
+_ENVIRONMENT = (
+    ("OPENAI_API_KEY", FAKE_KEY, ()),
+    ("ANTHROPIC_API_KEY", FAKE_KEY, ("ANTHROPIC_AUTH_TOKEN",)),
+    ("GEMINI_API_KEY", FAKE_KEY, ("GOOGLE_API_KEY",)),
+    ("LITELLM_LOCAL_MODEL_COST_MAP", "True", ()),
+)
+_producer = one_of("inline", "background")
+_buffer_size = integer(at_least=1)
+
+
+class MockStreamSDK(Scripted):
+    """Answers the real SDKs of the process from scripts, as a context manager; the fixture opens one for a test.
+
+    While it is open, every request through httpx, httpx2 or aiohttp is answered, sync and async, whatever host it is
+    for and whenever its client was made. Loopback is let out, but for Ollama's port. A provider's host that is reached
+    any other way is refused.
+
+    Args:
+        default_text: what every request gets as long as nothing was ever queued.
+        delay: seconds before each chunk.
+        ttft: seconds before the first chunk; default: ``delay``.
+        jitter: gaps vary by up to so many seconds either way.
+        seed: of the jitter.
+        tokens_per_second: instead of ``delay``; one chunk is one token.
+        producer: ``"inline"``, or ``"background"`` for a real task or thread behind each stream.
+        buffer_size: how many frames the producer may be ahead of its reader.
+        passthrough: hosts, or ``"host:port"``, that are let out to the network.
+        intercept: hosts on loopback, or ``"localhost:8000"``, that are answered all the same.
+
+    Raises:
+        ScriptError: a value is not legal.
+
+    Example:
+        >>> with MockStreamSDK() as sdk:  # doctest: +SKIP
+        ...     sdk.respond("Hello")
+        ...     openai.OpenAI().chat.completions.create(...)
+    """
+
+    def __init__(
+        self,
+        *,
+        default_text: str = DEFAULT_TEXT,
+        delay: float | str | None = None,
+        ttft: float | str | None = None,
+        jitter: float | str | None = None,
+        seed: int | None = None,
+        tokens_per_second: float | None = None,
+        producer: Producer = "inline",
+        buffer_size: int = DEFAULT_BUFFER_SIZE,
+        passthrough: Iterable[str] = (),
+        intercept: Iterable[str] = (),
+    ) -> None:
+        super().__init__(Playbook(default_script(default_text), name="mock_stream_sdk"))
+        self._default_text = default_text
+        self._door = Door(
+            self._playbook,
+            pacing=Pacing(
+                delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
+                ttft=ttft,  # type: ignore[arg-type]
+                jitter=jitter,  # type: ignore[arg-type]
+                seed=seed,
+                tokens_per_second=tokens_per_second,
+            ),
+            producer=_producer(producer, "producer"),
+            buffer_size=_buffer_size(buffer_size, "buffer_size"),
+        )
+        self.passthrough(*_hosts("passthrough", passthrough))
+        self.intercept(*_hosts("intercept", intercept))
+        self._opened = ExitStack()
+
+    def __repr__(self) -> str:
+        return f"<MockStreamSDK {'open' if self._door.is_open else 'closed'}, {len(self.requests)} requests>"
+
+    @property
+    def default_text(self) -> str:
+        """What every request gets as long as nothing was ever queued."""
+        return self._default_text
+
+    def passthrough(self, *hosts: str) -> None:
+        """Let requests to these hosts, or ``"host:port"``, out to the network from now on."""
+        self._door.passthrough.update(map(str.lower, _hosts("passthrough", hosts)))
+
+    def intercept(self, *hosts: str) -> None:
+        """Answer requests to these hosts, or ``"host:port"``, from now on, although they are on loopback."""
+        self._door.intercept.update(map(str.lower, _hosts("intercept", hosts)))
+
+    def __enter__(self) -> Self:
+        """Open the door.
+
+        Raises:
+            ScriptError: it is open already.
+        """
+        if self._door.is_open:
+            raise ScriptError("this MockStreamSDK is open already: make one for each `with`")
+        with ExitStack() as stack:
+            stack.enter_context(_lent_environment())
+            stack.enter_context(opened(self._door))
+            self._opened = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._opened.close()
+
+
+def _hosts(name: str, hosts: Iterable[str]) -> list[str]:
+    listed = list(hosts)
+    if isinstance(hosts, str) or not all(isinstance(host, str) and host and "/" not in host for host in listed):
+        msg = f"{name}={hosts!r}: give hosts, such as ['api.example.com', 'localhost:8000'], without scheme and path"
+        raise ScriptError(msg)
+    return listed
+
+
+@contextmanager
+def _lent_environment() -> Iterator[None]:
+    """Set what SDKs want to see in the environment and do not; take it back at the end, if it is still ours."""
+    lent = {
+        name: value
+        for name, value, others in _ENVIRONMENT
+        if not any(os.environ.get(known) for known in (name, *others))
+    }
+    os.environ.update(lent)
+    try:
+        yield
+    finally:
+        for name, value in lent.items():
+            if os.environ.get(name) == value:
+                del os.environ[name]

@@ -1,0 +1,57 @@
+"""How a stream is closed, in the words of the library that opened it.
+
+The wall: a table and a walk up the frames. What closes a stream differs by library, and the obvious way does not
+always: ``aclose()`` on google-genai's async stream leaves its connection open.
+"""
+
+from __future__ import annotations
+
+from types import FrameType
+
+from pytest_mockstream._base.callsite import is_library
+
+#: By top-level package. Checked against openai 2.54 and 3.54, anthropic 2.12, google-genai 3.4, ollama 0.6,
+#: langchain-openai 1.7, pydantic-ai 2.62 and litellm 1.106.
+_REMEDIES = {
+    "openai": (
+        "With openai, write `with client.chat.completions.create(..., stream=True) as stream:`, for AsyncOpenAI"
+        " `async with await client.chat.completions.create(..., stream=True) as stream:`, or call its close()."
+    ),
+    "anthropic": (
+        "With anthropic, write `with client.messages.stream(...) as stream:` (AsyncAnthropic: `async with`), or call"
+        " close() on what messages.create(..., stream=True) returned."
+    ),
+    "google": (
+        "With google-genai, read the stream to its end, or leave its client: `async with client.aio:` or"
+        " `with Client() as client:`. aclose() on the async stream does not close the connection."
+    ),
+    "ollama": (
+        "With ollama, close the generator: `with contextlib.closing(client.chat(..., stream=True)) as parts:`, for"
+        " AsyncClient `async with contextlib.aclosing(await client.chat(..., stream=True)) as parts:`."
+    ),
+    "litellm": (
+        "With litellm, read the stream to its end, or call its close (`await stream.aclose()`) in a `finally`."
+    ),
+    "langchain": (
+        "With langchain, close the generator: `async with contextlib.aclosing(model.astream(...)) as chunks:`, or"
+        " `with contextlib.closing(model.stream(...)) as chunks:`."
+    ),
+    "pydantic_ai": (
+        "With pydantic-ai, stay inside `async with agent.run_stream(...) as result:` and read to the end there."
+    ),
+}
+
+
+def remedy_for(frame: FrameType | None, default: str) -> str:
+    """Return how the library that the user called closes a stream.
+
+    Args:
+        frame: where the request was made.
+        default: what holds where no library in the table made it.
+    """
+    remedy = default
+    while frame is not None and is_library(frame.f_code.co_filename):
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        remedy = _REMEDIES.get("langchain" if package.startswith("langchain") else package, remedy)
+        frame = frame.f_back
+    return remedy

@@ -1,0 +1,297 @@
+"""``MockStreamServer``: scripts go in at this end, HTTP comes out at the other.
+
+The wall: joins playbook, answers and listener. It needs no pytest.
+
+Theory of operation: the record is written in the server's thread and read in the test's. Before it is handed out, the
+server's loop is let turn until it has seen everything that the kernel had for it: what the code under test did to a
+connection before the test asks is in the record when it asks. There is nothing to wait or to poll for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import h11
+
+from pytest_mockstream._base.errors import ScriptError, UnclosedStreamWarning
+from pytest_mockstream._base.legal import duration, integer, one_of
+from pytest_mockstream.doors.answer import Answer, Incoming, answer
+from pytest_mockstream.playbook.ledger import Request, State
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.script_file import ScriptFile
+from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
+from pytest_mockstream.script.pacing import Pacing
+
+from .callers import Callers, client, watched
+from .connection import Connection, Limits
+from .exchange import play
+from .listener import Listener
+from .thread import LoopThread
+
+_NAME = "mock_stream_server"
+_BASES = {"openai": "/v1", "anthropic": "", "google": "", "ollama": ""}
+_FAKE_KEY = "mockstream-fake-key"
+_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OLLAMA_API_KEY")
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-headers": "*",
+    "access-control-allow-methods": "POST",
+}
+
+_provider = one_of(*_BASES)
+_at_least_one = integer(at_least=1)
+
+
+class MockStreamServer(Scripted):
+    """A streaming LLM provider on a real socket, that plays scripts; works in and outside of pytest.
+
+    Speaks HTTP/1.1 and every wire format at once, told apart by the path. It runs in a thread of its own, from
+    ``start`` to ``stop``; as a context manager it does both.
+
+    Args:
+        default_text: what every request gets as long as nothing was ever queued.
+        delay: seconds before each chunk.
+        ttft: seconds before the first chunk; default: ``delay``.
+        jitter: gaps vary by up to so many seconds either way.
+        seed: of the jitter.
+        tokens_per_second: instead of ``delay``; one chunk is one token.
+        buffer_size: how many frames a stream may be ahead of what its client has taken.
+        host: the address to bind. Whoever can reach it can use it.
+        port: the port to bind; 0 for a free one.
+        max_body: bytes of a request's body; more is answered with 413.
+        request_timeout: how long a request may take to arrive; a slower one is answered with 408.
+        record: how many requests ``requests`` remembers; None for all.
+        cors: let web pages of any origin call it.
+
+    Raises:
+        ScriptError: a value is not legal.
+    """
+
+    def __init__(
+        self,
+        *,
+        default_text: str = DEFAULT_TEXT,
+        delay: float | str | None = None,
+        ttft: float | str | None = None,
+        jitter: float | str | None = None,
+        seed: int | None = None,
+        tokens_per_second: float | None = None,
+        buffer_size: int = 100,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        max_body: int = 8 * 2**20,
+        request_timeout: float | str = 30.0,
+        record: int | None = None,
+        cors: bool = False,
+    ) -> None:
+        self._pacing = Pacing(
+            delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
+            ttft=ttft,  # type: ignore[arg-type]
+            jitter=jitter,  # type: ignore[arg-type]
+            seed=seed,
+            tokens_per_second=tokens_per_second,
+        )
+        self._buffer_size = _at_least_one(buffer_size, "buffer_size")
+        self._keep = record
+        self._cors = _CORS if cors else {}
+        self._host = host
+        self._default_text = default_text
+        self._thread = LoopThread(f"mockstream server {host}")
+        self._cut_off: list[Request] = []
+        self._callers: Callers = {}
+        self._until_stopped = contextlib.ExitStack()
+        limits = Limits(
+            body=_at_least_one(max_body, "max_body"),
+            request_seconds=duration(request_timeout, "request_timeout"),
+        )
+        self._listener = Listener(self._respond, host=host, port=port, limits=limits)
+        super().__init__(self._new_playbook(default_text))
+
+    def __repr__(self) -> str:
+        state = self.url if self._thread.is_running else "stopped"
+        return f"<MockStreamServer {state}, {len(self._playbook.requests)} requests>"
+
+    # Its life.
+
+    def start(self) -> Self:
+        """Bind and serve; connections are accepted when this returns.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        if self._thread.is_running:
+            return self
+        with contextlib.ExitStack() as stack:
+            self._thread.start()
+            stack.callback(self._thread.stop)
+            self._thread.run(self._listener.open())
+            self._callers = stack.enter_context(watched(self._listener.port))
+            self._until_stopped = stack.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Close the port and every connection; thread and loop are gone when this returns. Any number of times.
+
+        Streams that are still open then were never closed by their clients: the record says that they were dropped, and
+        an ``UnclosedStreamWarning`` says where they were opened.
+        """
+        if not self._thread.is_running:
+            return
+        self._thread.run(self._listener.close())
+        self._until_stopped.close()
+        for request in self._settle("dropped"):
+            message = f"{request.title()} was never closed: it ended with its server. {request.remedy}"
+            site = request.opened_at
+            warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is not None:  # that streams are left open is its doing, and no news
+            self.end_streams()
+        self.stop()
+
+    def end_streams(self) -> None:
+        """End every stream that is still open; its client gets a reset, and the record says that it is broken."""
+        if self._thread.is_running and self._listener.connections:
+            self._thread.run(self._listener.end_streams())
+            self._settle("broken")
+
+    def _settle(self, state: State) -> list[Request]:
+        """Note how the streams ended that the server has cut off, and return them."""
+        cut_off, self._cut_off = self._cut_off, []
+        return [request for request in cut_off if request.settle(state)]
+
+    def reset(self, *, pacing: Pacing | None = None, buffer_size: int = 100) -> None:
+        """Be as new: end every stream, forget all scripts and requests, accept connections.
+
+        Args:
+            pacing: of scripts that say nothing themselves, from now on.
+            buffer_size: as for the constructor, from now on.
+        """
+        self.end_streams()
+        self._callers.clear()  # the port of one that has gone may soon be another's
+        self._playbook = self._new_playbook(self._default_text)
+        self._pacing = pacing or Pacing()
+        self._buffer_size = buffer_size
+        if self._thread.is_running:
+            self._thread.run(self._listener.open())
+
+    def replace(self, content: ScriptFile) -> None:
+        """Play the scripts of a file from now on; streams that run go on, the record begins anew."""
+        playbook = self._new_playbook(content.default_text or self._default_text)
+        for script, condition in content.scripts:
+            playbook.queue(script, condition)
+        self._pacing = content.pacing
+        self._playbook = playbook
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """Refuse connections for as long as the ``with`` lasts; streams that run go on.
+
+        Connections that a client keeps for its next request are closed, and the port stays ours.
+        """
+        self._thread.run(self._listener.refuse())
+        try:
+            yield
+        finally:
+            if self._thread.is_running:
+                self._thread.run(self._listener.open())
+
+    # Where it is.
+
+    @property
+    def url(self) -> str:
+        """Its address, as ``http://127.0.0.1:54321``; the port is known once it was started."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._listener.port}"
+
+    def base_url(self, provider: str) -> str:
+        """Return the base URL that a provider's SDK wants.
+
+        Args:
+            provider: ``"openai"``, ``"anthropic"``, ``"google"`` or ``"ollama"``.
+
+        Raises:
+            ScriptError: no such provider.
+        """
+        return self.url + _BASES[_provider(provider, "provider")]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that leads every provider's SDK here, past any proxy, with obviously fake keys."""
+        direct = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), self._host]))
+        return {
+            "OPENAI_BASE_URL": self.base_url("openai"),
+            "ANTHROPIC_BASE_URL": self.base_url("anthropic"),
+            "GOOGLE_GEMINI_BASE_URL": self.base_url("google"),
+            "OLLAMA_HOST": self.base_url("ollama"),
+            **dict.fromkeys(_KEYS, _FAKE_KEY),
+            "NO_PROXY": direct,
+            "no_proxy": direct,
+        }
+
+    # What came.
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request so far, in order, and what became of it.
+
+        Everything is in it that clients have done to their connections before; what they still have in their own
+        queues, as an event loop that must turn once more to close a socket, cannot be.
+        """
+        self.catch_up()
+        return self._playbook.requests
+
+    def catch_up(self) -> None:
+        """Let the server see everything that has reached it by now."""
+        if self._thread.is_running and not self._thread.is_current:
+            self._thread.run(self._listener.catch_up())
+
+    async def _respond(self, incoming: Incoming, connection: Connection) -> None:
+        if self._cors and incoming.method == "OPTIONS":
+            connection.send_head(204, self._cors.items())
+            connection.send(h11.EndOfMessage())
+            return
+        playbook = self._playbook
+        try:
+            answered = self._answer(playbook, incoming, connection)
+        except Exception as error:  # a predicate of the test's own may raise anything
+            _fail(playbook, connection, f"{incoming.method} {incoming.path} could not be matched to a script", error)
+            return
+        answered.headers.update(self._cors)
+        try:
+            await play(answered, connection)
+        except Exception as error:  # and a request may say what no answer can repeat, as a number that is infinite
+            answered.leave("broken")
+            _fail(playbook, connection, f"{answered.request.title()} could not be played", error)
+        if answered.request.state == "open":
+            self._cut_off.append(answered.request)
+
+    def _new_playbook(self, default_text: str) -> Playbook:
+        playbook = Playbook(default_script(default_text), name=_NAME)
+        playbook.catch_up = self.catch_up
+        return playbook
+
+    def _answer(self, playbook: Playbook, incoming: Incoming, connection: Connection) -> Answer:
+        caller = self._callers.pop(connection.peer[1], None) or client(incoming, connection.peer)
+        answered = answer(playbook, incoming, opened_at=caller.site, pacing=self._pacing, buffer_size=self._buffer_size)
+        answered.request.remedy = caller.remedy or answered.request.remedy
+        answered.request.refresh = self.catch_up
+        answered.request.asked_in = caller.loop
+        if self._keep is not None:
+            del playbook.requests[: -self._keep]
+        return answered
+
+
+def _fail(playbook: Playbook, connection: Connection, what: str, error: Exception) -> None:
+    """Tell both the client and the test that a request cannot be answered."""
+    problem = ScriptError(f"{what}: {error!r}")
+    problem.__cause__ = error
+    playbook.remember(problem)
+    connection.refuse(500, f"pytest-mockstream: {problem}")

@@ -1,0 +1,154 @@
+"""The listening socket and the connections that came in through it.
+
+The wall: lives on one event loop and is called from there alone.
+
+Theory of operation: connections are accepted here and not by ``loop.create_server``, which loses one, with its
+descriptor, that is being accepted while it closes. Each becomes a task until asyncio has made its transport; ``close``
+waits for those, so whatever was accepted is in ``connections`` when they are ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+from pytest_mockstream._base.clock import turn
+from pytest_mockstream.doors.answer import Incoming
+
+from .connection import Connection, Limits
+
+_BACKLOG = 2048
+# What a client does not read stays with us: the kernel would otherwise take megabytes for it off our hands, and a
+# stream that nobody reads would seem to have been sent.
+_SEND_BUFFER = 64 * 2**10
+# From the arrival of a connection to the closing of its socket there are eight turns of the loop; more do no harm.
+_TURNS = 20
+_REST_SECONDS = 0.1
+
+
+class Listener:
+    """Accepts connections on one address.
+
+    Args:
+        respond: answers one request on its connection.
+        host: the address to bind.
+        port: the port to bind; 0 for a free one.
+        limits: of every connection.
+    """
+
+    def __init__(
+        self,
+        respond: Callable[[Incoming, Connection], Awaitable[None]],
+        *,
+        host: str,
+        port: int,
+        limits: Limits,
+    ) -> None:
+        self._respond = respond
+        self._host = host
+        self._limits = limits
+        self._socket: socket.socket | None = None
+        self._is_accepting = False
+        self._arriving: set[asyncio.Task[object]] = set()
+        self.connections: set[Connection] = set()
+        self.port = port
+
+    async def open(self) -> None:
+        """Bind, if that is still to be done, and accept connections.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        if self._is_accepting:
+            return
+        self._socket = self._socket or self._bind()
+        self._socket.listen(_BACKLOG)
+        self._is_accepting = True
+        self._wait()
+
+    async def refuse(self) -> None:
+        """Refuse new connections and close idle ones, but keep the port; streams that run go on."""
+        if not self._is_accepting:
+            return
+        await self._stop_accepting()
+        self._socket = self._bind()  # bound, but not listening: the kernel refuses whoever comes
+        self._close_idle()
+
+    async def close(self) -> None:
+        """Close the port and every connection; their tasks have ended when this returns."""
+        await self._stop_accepting()
+        self._close_idle()
+        await self.end_streams()
+
+    async def end_streams(self) -> None:
+        """Reset every connection that a request or a response is on; their tasks have ended when this returns."""
+        busy = [connection for connection in self.connections if not connection.is_idle]
+        tasks = [connection.task for connection in busy if connection.task is not None]
+        for connection in busy:
+            connection.reset()
+        if tasks:
+            await asyncio.wait(tasks)
+        await turn()  # asyncio closes the sockets one turn later
+
+    async def catch_up(self) -> None:
+        """See everything that the kernel has for us by now."""
+        for _ in range(_TURNS):
+            await turn()
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        # The protocol is named because asyncio switches Nagle's algorithm off only where it sees that this is TCP.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            bound.setblocking(False)
+            bound.bind((self._host, self.port))
+        except OSError:
+            bound.close()
+            raise
+        self.port = bound.getsockname()[1]
+        return bound
+
+    def _wait(self) -> None:
+        if self._is_accepting and self._socket is not None:
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        assert self._socket is not None  # noqa: S101 - nobody waits at a socket that is not there
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:  # a client that has already left again
+                continue
+            except OSError:  # as a rule out of descriptors: the socket stays readable, so rest before the next look
+                loop.remove_reader(self._socket)
+                loop.call_later(_REST_SECONDS, self._wait)
+                return
+            accepted.setblocking(False)
+            task: asyncio.Task[object] = loop.create_task(
+                loop.connect_accepted_socket(self._connect, accepted), name="mockstream server: a connection"
+            )
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    def _connect(self) -> Connection:
+        return Connection(self._respond, connections=self.connections, limits=self._limits)
+
+    async def _stop_accepting(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+        self._socket = None
+        self._is_accepting = False
+        if self._arriving:
+            await asyncio.wait(self._arriving)
+
+    def _close_idle(self) -> None:
+        for connection in list(self.connections):
+            if connection.is_idle:
+                connection.abort()

@@ -1,0 +1,427 @@
+"""Every task, thread and pool that is started, with who started it and where.
+
+The wall: notes births and judges nobody. A birth costs a short walk up the frames; lines are worked out only for what
+is reported.
+
+Theory of operation: a task's birth is a weak reference to it, plus a strong one to its coroutine. Once the task is
+done its coroutine is an empty shell, so nothing of the user's is kept; while it waits, its coroutine holds the future
+that it awaits, and that future holds the task: a pending task cannot be collected before it was judged. A thread
+carries its birth as an attribute.
+
+Up to CPython 3.13 each task enters a register of asyncio's that can be listened to. From 3.14 on the loops are listened
+to instead, as they create tasks; and what was made without a loop's ``create_task`` is found when somebody looks, among
+all tasks of the loops that were seen at work. Its context tells whose it is, and nothing tells where it was made.
+"""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import functools
+import itertools
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import CodeType, FrameType
+from typing import Any, TypeAlias
+
+from pytest_mockstream._base.callsite import is_library, is_ours
+
+from . import internals
+from .internals import HIDES_TASKS
+from .owner import IMPORT, OWNER, PLUGIN, Owner
+
+#: Code objects and the offsets of their current instructions, by turns; flat, for the collector's sake.
+Frames: TypeAlias = tuple[CodeType | int, ...]
+
+_ATTRIBUTE = "_pytest_mockstream_birth"
+_LISTENS = "_pytest_mockstream_listens"
+_BOTTOMS = frozenset({asyncio.Runner.run.__code__, *internals.LOOP_CODES})
+_LOOP_MODULES = frozenset({"asyncio.events", "asyncio.runners"})
+_current_frame = sys._getframe
+_all_tasks = asyncio.all_tasks
+_TRIES = 3
+
+
+class Birth:
+    """Who started a thread or made a pool, and where.
+
+    Attributes:
+        owner: None where nobody knows.
+        frames: from the innermost outwards.
+        serial: births are numbered through.
+        reported: whether it was called a leak already.
+        failed: whether that failed its test.
+    """
+
+    __slots__ = ("failed", "frames", "owner", "reported", "serial")
+
+    def __init__(self, owner: Owner | None, frames: Frames, serial: int) -> None:
+        self.owner = owner
+        self.frames = frames
+        self.serial = serial
+        self.reported = False
+        self.failed = False
+
+    def report(self, *, fails: bool) -> None:
+        """Note that it was called a leak."""
+        self.reported = True
+        self.failed = fails
+
+
+class TaskBirth(weakref.ref["asyncio.Task[Any]"]):
+    """Who created a task, and where; a weak reference to the task.
+
+    Attributes:
+        failed: whether it was called a leak and failed its test; it has a value only once it was reported.
+    """
+
+    __slots__ = ("coro", "failed", "frames", "owner", "reported", "serial")
+
+    coro: Any
+    owner: Owner | None
+    frames: Frames
+    serial: int
+    reported: bool
+    failed: bool
+
+    def report(self, *, fails: bool) -> None:
+        """Note that it was called a leak."""
+        self.reported = True
+        self.failed = fails
+
+
+class Job:
+    """A job that was given to a pool, and who gave it; holds neither."""
+
+    __slots__ = ("birth", "future", "pool")
+
+    def __init__(self, birth: Birth, future: weakref.ref[Future[Any]], pool: ThreadPoolExecutor) -> None:
+        self.birth = birth
+        self.future = future
+        self.pool = weakref.ref(pool)
+
+
+class Submission:
+    """A coroutine on its way to a loop in another thread, where its task is born without its maker."""
+
+    __slots__ = ("_coro", "birth", "loop")
+
+    def __init__(self, birth: Birth, coro: weakref.ref[Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.birth = birth
+        self.loop = loop
+        self._coro = coro  # its callback takes this out of the register, should it never arrive
+
+
+class Births:
+    """The register of births of this process.
+
+    Attributes:
+        tasks: by serial number, until they are collected.
+        threads_started: how many were, with or without an object.
+        raw: of the threads that have no object and run, by identifier.
+        jobs: those of pools, by serial number, until their futures are collected.
+        submitted: what other threads' loops have not come to yet, by the identity of the coroutine.
+        workers: the threads that do one job after the other.
+        unrecorded: the threads that run Python, were seen, and have no record.
+        foreign: how many threads there were, when somebody last counted, that Python did not start.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, TaskBirth] = {}
+        self.threads_started = 0
+        self.raw: dict[int, Birth] = {}
+        self.jobs: dict[int, Job] = {}
+        self.submitted: dict[int, Submission] = {}
+        self.workers: set[weakref.ref[threading.Thread]] = set()
+        self.unrecorded: set[int] = set()
+        self.foreign = 0
+        self._modules = 0
+        self._may_be_foreign = False
+        self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
+        self._refs: set[weakref.ref[Any]] = set()
+        self._note: internals.NoteTask | None = None
+        self._count = itertools.count(1)
+        self.mark = self._count.__next__
+        self._installed = 0
+        self._undo: list[Callable[[], None]] = []
+
+    def pending_since(self, mark: int) -> Iterator[TaskBirth]:
+        """Return the births after a mark whose tasks are not done, the oldest first."""
+        if HIDES_TASKS:
+            self.find_tasks()
+        if not self.tasks:
+            return iter(())
+        for _ in range(_TRIES):
+            try:
+                found = list(itertools.takewhile(lambda birth: birth.serial > mark, reversed(self.tasks.values())))
+            except RuntimeError:  # another thread starts or ends a task this very moment
+                continue
+            break
+        else:
+            found = [birth for birth in reversed(list(self.tasks.values())) if birth.serial > mark]
+        return (birth for birth in reversed(found) if (task := birth()) is not None and not task.done())
+
+    def pending_on(self, loop: asyncio.AbstractEventLoop) -> list[TaskBirth]:
+        """Return the births whose tasks a loop still has to do, the oldest first."""
+        if HIDES_TASKS:
+            self._loops.add(weakref.ref(loop))
+        pending = ((birth, birth()) for birth in self.pending_since(0))
+        return [birth for birth, task in pending if task is not None and task.get_loop() is loop]
+
+    def count_foreign(self) -> int:
+        """Return how many threads there are now that Python did not start.
+
+        Counting costs a quarter of what a clean test pays in all. As long as no code is loaded that could start such a
+        thread, there are as many as before.
+        """
+        if not self._may_be_foreign and self._modules != (modules := len(sys.modules)):
+            self._modules, self._may_be_foreign = modules, internals.has_foreign_code()
+        return internals.count_foreign() if self._may_be_foreign else self.foreign
+
+    def busy_workers(self) -> list[threading.Thread]:
+        """Return the workers that anyio and trio keep, and that may be at work, as far as their records show it."""
+        workers = [worker for reference in list(self.workers) if (worker := reference()) is not None]
+        return [worker for worker in workers if internals.is_kept_worker(worker) and not _is_idle(worker)]
+
+    def pending_jobs(self, mark: int) -> list[tuple[Job, Future[Any]]]:
+        """Return the jobs given to pools after a mark that are not done."""
+        if not self.jobs:
+            return []
+        jobs = [(job, job.future()) for job in list(self.jobs.values()) if job.birth.serial > mark]
+        return [(job, future) for job, future in jobs if future is not None and not future.done()]
+
+    # Life of the patches: they nest, and a forked child takes no part.
+
+    def install(self) -> None:
+        """Begin to note births; counts."""
+        self._installed += 1
+        if self._installed > 1:
+            return
+        self._undo = [
+            internals.on_task_registered(self._task),
+            internals.patch(threading.Thread, "start", self._start),
+            internals.patch(ThreadPoolExecutor, "__init__", self._pool),
+            internals.patch(ThreadPoolExecutor, "submit", self._submit),
+            internals.patch(_thread, "start_new_thread", self._start_raw),
+            internals.patch(asyncio, "run_coroutine_threadsafe", self._send),
+        ]
+        if hasattr(_thread, "start_joinable_thread"):  # from 3.13 on
+            self._undo.append(internals.patch(_thread, "start_joinable_thread", self._start_raw))
+        if HIDES_TASKS:
+            self._note = self._task(internals.TaskRegistry(self._refs.add, self._refs.discard))
+            for kind in internals.loop_classes():
+                self._listen_to(kind)
+            self._undo.append(internals.on_loop_class(self._listen_to))
+
+    def _listen_to(self, kind: type[asyncio.AbstractEventLoop]) -> None:
+        """Note the tasks that loops of a class create, unless it inherits that from one that is listened to."""
+        if not hasattr(kind.create_task, _LISTENS):
+            self._undo.append(internals.patch(kind, "create_task", self._create_task))
+
+    def uninstall(self) -> None:
+        """Stop noting births, when as many have stopped as had begun."""
+        self._installed -= 1
+        if self._installed == 0:
+            for undo in reversed(self._undo):
+                undo()
+            self._undo = []
+            self._note = None
+            self.tasks.clear()
+            self._refs.clear()
+            self._loops.clear()
+
+    # Births.
+
+    def _create_task(self, create_task: Callable[..., Any]) -> Callable[..., Any]:
+        refs, loops = self._refs, self._loops
+
+        def wrapper(loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Any:
+            task = create_task(loop, *args, **kwargs)
+            loops.add(weakref.ref(loop))
+            # A loop's class may call that of its base; a task that starts eagerly may be done by now.
+            if isinstance(task, asyncio.Task) and not task.done() and weakref.ref(task) not in refs and self._note:
+                self._note(task)
+            return task
+
+        setattr(wrapper, _LISTENS, True)
+        return wrapper
+
+    def find_tasks(self) -> None:
+        """Note the tasks that no loop created, as far as the loops are known; only where asyncio hides them."""
+        note = self._note
+        if note is None:
+            return
+        for reference in list(self._loops):
+            loop = reference()
+            if loop is None or loop.is_closed():
+                self._loops.discard(reference)
+                continue
+            for task in _all_tasks(loop):
+                if weakref.ref(task) not in self._refs:
+                    note(task, made_now=False)
+
+    # Births.
+
+    def _task(self, registry: internals.TaskRegistry) -> internals.NoteTask:
+        # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
+        tasks, count, owner_of, bottoms, submitted = self.tasks, self._count, OWNER.get, _BOTTOMS, self.submitted
+        remember, forget, module_of = registry.remember, registry.forget, internals.module_of_frame
+        inner = {name for name in sys.modules if name.startswith("asyncio.") and name not in _LOOP_MODULES}
+        inner.add(__name__)
+
+        def died(birth: Any) -> None:
+            forget(birth)
+            tasks.pop(birth.serial, None)
+
+        def add_and_note(task: asyncio.Task[Any], made_now: bool = True) -> None:
+            depth = 1
+            while (module := module_of(depth)) in inner:
+                depth += 1
+            frames: list[CodeType | int] = []
+            note = frames.append
+            frame = _current_frame(depth) if made_now and module not in _LOOP_MODULES else None
+            while frame is not None and (code := frame.f_code) not in bottoms:
+                note(code)
+                note(frame.f_lasti)
+                frame = frame.f_back
+            birth = TaskBirth(task, died)
+            birth.coro = coro = task.get_coro()
+            if submitted and (sent := submitted.pop(id(coro), None)) is not None:
+                birth.owner, birth.frames = sent.birth.owner, sent.birth.frames
+            elif not made_now:
+                birth.owner, birth.frames = internals.context_of(task).get(OWNER), ()
+            else:
+                birth.owner, birth.frames = owner_of() or owner_of_thread(), tuple(frames)
+            birth.reported = False
+            birth.serial = serial = next(count)
+            tasks[serial] = birth
+            remember(birth)
+
+        return add_and_note
+
+    def _start(self, start: Callable[..., None]) -> Callable[..., None]:
+        def wrapper(thread: threading.Thread) -> None:
+            self.threads_started += 1
+            frames, lasting = stack(_current_frame(1))
+            owner = lasting or pool_owner(thread) or OWNER.get() or owner_of_thread()
+            setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
+            if internals.is_worker(thread):
+                self.workers.add(weakref.ref(thread, self.workers.discard))
+            start(thread)
+
+        return wrapper
+
+    def _pool(self, init: Callable[..., None]) -> Callable[..., None]:
+        def wrapper(pool: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> None:
+            frames, lasting = stack(_current_frame(1))
+            owner = lasting or OWNER.get() or owner_of_thread()
+            setattr(pool, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
+            init(pool, *args, **kwargs)
+
+        return wrapper
+
+    def _submit(self, submit: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(pool: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> Any:
+            birth = Birth(OWNER.get() or owner_of_thread(), stack(_current_frame(1))[0], next(self._count))
+            future = submit(pool, *args, **kwargs)
+            gone = weakref.ref(future, lambda _: self.jobs.pop(birth.serial, None))
+            self.jobs[birth.serial] = Job(birth, gone, pool)
+            return future
+
+        return wrapper
+
+    def _send(self, send: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(coro: Any, loop: asyncio.AbstractEventLoop) -> Any:
+            birth = Birth(OWNER.get() or owner_of_thread(), stack(_current_frame(1))[0], next(self._count))
+            key = id(coro)
+            if asyncio.iscoroutine(coro):
+                gone = weakref.ref(coro, lambda _: self.submitted.pop(key, None))
+                self.submitted[key] = Submission(birth, gone, loop)
+            return send(coro, loop)
+
+        return wrapper
+
+    def _start_raw(self, start: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(function: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
+            if not callable(function):
+                return start(function, *args, **kwargs)  # which says so
+            frames, lasting = stack(_current_frame(1))
+            owner = lasting or OWNER.get() or owner_of_thread()
+            birth = Birth(owner, frames, next(self._count))
+            self.threads_started += 1
+
+            over = []
+
+            @functools.wraps(function)
+            def run(*args: Any, **kwargs: Any) -> None:
+                self.raw[threading.get_ident()] = birth
+                try:
+                    function(*args, **kwargs)
+                finally:
+                    over.append(True)
+                    self.raw.pop(threading.get_ident(), None)
+
+            made = start(run, *args, **kwargs)
+            ident = made if isinstance(made, int) else made.ident  # of a handle, from 3.13 on
+            self.raw[ident] = birth  # it may not run yet, or no more
+            if over:
+                self.raw.pop(ident, None)
+            return made
+
+        return wrapper
+
+
+def _is_idle(worker: threading.Thread) -> bool:
+    return internals.is_kept_idle(worker) or not worker.is_alive()
+
+
+def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:
+    """Return the birth of a thread or a pool, or None where nobody saw it."""
+    return getattr(thing, _ATTRIBUTE, None)
+
+
+def owner_of_thread() -> Owner | None:
+    """Return the owner of the current thread: of what runs in it in a context of its own."""
+    thread = internals.current_thread()
+    birth = BIRTHS.raw.get(threading.get_ident()) if thread is None else getattr(thread, _ATTRIBUTE, None)
+    return birth.owner if birth is not None else None
+
+
+def pool_owner(thread: threading.Thread) -> Owner | None:
+    """Return the owner of the pool that a thread works for: workers belong to their pool, whoever gave it work."""
+    pool = internals.pool_of(thread)
+    birth = None if pool is None else birth_of(pool)
+    return birth.owner if birth is not None else None
+
+
+def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> tuple[Frames, Owner | None]:
+    """Return the frames up to the test runner or the event loop, and who owns what is started there for good.
+
+    That is an import, or a plugin that another session of pytest, inside this one, begins with; None for anybody else.
+    """
+    frames: list[CodeType | int] = []
+    lasting: Owner | None = None
+    while frame is not None and frame.f_code not in bottoms:
+        code = frame.f_code
+        if code.co_filename.startswith("<frozen importlib"):
+            lasting = IMPORT
+        elif internals.is_harness(code.co_filename):
+            if lasting is None and internals.is_session_hook(frame) and _is_others(frames):
+                lasting = PLUGIN
+            break
+        else:
+            frames += (code, frame.f_lasti)
+        frame = frame.f_back
+    return tuple(frames), lasting
+
+
+def _is_others(frames: list[CodeType | int]) -> bool:
+    """Tell whether all of these functions are installed, and none is the user's, or ours."""
+    files = [code.co_filename for code in frames if isinstance(code, CodeType)]
+    return all(is_library(file) and not is_ours(file) for file in files)
+
+
+BIRTHS = Births()

@@ -1,0 +1,95 @@
+"""End tasks that leaked: those of a loop that closes, and those that somebody wants contained.
+
+The wall: acts on what was judged already, and says which tasks would not die.
+
+Theory of operation: a task is cancelled three times at most and given a moment each time. One that swallows that has
+its coroutine closed, which it can refuse only by swallowing ``GeneratorExit`` too; then it is detached: asyncio forgets
+it, so that the closing of its loop does not wait for it for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+from . import internals
+from .settle import Deadline, Task, by_loop, can_pump, pump, wait_here, watch
+
+_ROUNDS = 3
+_MOMENT = 0.05
+
+
+def end_tasks(tasks: Iterable[Task]) -> set[Task]:
+    """Cancel tasks of loops that are not closed; return those that swallowed their cancellation."""
+    stubborn: set[Task] = set()
+    for loop, mine in by_loop(tasks).items():
+        if can_pump(loop):
+            stubborn |= _end_on_idle(loop, mine)
+        elif loop.is_running():
+            stubborn |= _end_on_running(loop, mine)
+    return stubborn
+
+
+async def end_tasks_here(tasks: list[Task]) -> set[Task]:
+    """Do as ``end_tasks``, for tasks of the running loop."""
+    stubborn: set[Task] = set()
+    for number in range(_ROUNDS):
+        left = _cancel(tasks)
+        stubborn |= set(left) if number == _ROUNDS - 1 else set()
+        await wait_here(left, _MOMENT)
+    for task in tasks:
+        if not task.done():
+            _close(task)
+            await wait_here([task], _MOMENT)
+        _hush(task)
+    return stubborn
+
+
+def _end_on_idle(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
+    stubborn: set[Task] = set()
+    for number in range(_ROUNDS):
+        left = _cancel(tasks)
+        stubborn |= set(left) if number == _ROUNDS - 1 else set()
+        pump(loop, left, _MOMENT)
+    for task in tasks:
+        if not task.done():
+            # On the loop: one that catches everything would try again and again, were there none to wait on.
+            loop.call_soon(_close, task)
+            pump(loop, [task], _MOMENT)
+        _hush(task)
+    return stubborn
+
+
+def _cancel(tasks: list[Task]) -> list[Task]:
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    return left
+
+
+def _end_on_running(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
+    for task in tasks:
+        with contextlib.suppress(RuntimeError):  # it was closed this very moment
+            loop.call_soon_threadsafe(task.cancel)
+    if loop is not asyncio._get_running_loop():
+        watch(lambda: all(task.done() for task in tasks), Deadline(_MOMENT))
+        return {task for task in tasks if not task.done() and loop.is_running()}
+    return set()
+
+
+def _close(task: Task) -> None:
+    """Close the coroutine of a task; its next step ends it, for a closed coroutine cannot go on."""
+    coro = task.get_coro()
+    with contextlib.suppress(RuntimeError, ValueError):  # it swallowed GeneratorExit, or it is running
+        if coro is not None and hasattr(coro, "close"):
+            coro.close()
+    task.cancel()
+
+
+def _hush(task: Task) -> None:
+    """Fetch the exception of a task that we ended, or asyncio would say that nobody did; detach one that lives on."""
+    if not task.done():
+        internals.forget_task(task)
+    elif not task.cancelled():
+        task.exception()

@@ -1,0 +1,124 @@
+"""Why something does not end, and what to do: said only where it is certain.
+
+The wall: looks at frames that wait, knows the standard library's waits by their code objects, and never guesses from
+names in the user's code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.base_events
+import asyncio.locks
+import asyncio.queues
+import asyncio.streams
+import asyncio.tasks
+import itertools
+import queue
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any, TypeAlias
+
+from pytest_mockstream._base.callsite import is_library
+
+from .stacks import Stop
+
+Teller: TypeAlias = Callable[[Stop], tuple[str, str]]
+
+CANCEL_TASK = "Cancel it and await it when its work is over."
+CANCEL_PRODUCER = "Cancel and await it when the consumer ends."
+END_THREAD = "Tell it to stop and join it."
+
+
+def diagnose_task(stops: list[Stop], task: asyncio.Task[Any]) -> tuple[str | None, str]:
+    """Return the diagnosis, or None, and the remedy."""
+    loop = task.get_loop()
+    if loop.is_closed():
+        return "Its loop was closed while it was pending.", CANCEL_TASK
+    return _told(stops, _TASK_WAITS) or (None, CANCEL_TASK)
+
+
+def diagnose_thread(stops: list[Stop]) -> tuple[str | None, str]:
+    """Return the diagnosis, or None, and the remedy."""
+    return _told(stops, _THREAD_WAITS) or (None, END_THREAD)
+
+
+def _told(stops: list[Stop], waits: Mapping[CodeType, Teller]) -> tuple[str, str] | None:
+    """Ask the outermost of the known waits that follow each other from the innermost frame on.
+
+    ``Queue.put`` waits by ``Condition.wait``; a known wait further out, with other code in between, is no certainty.
+    """
+    waiting = list(itertools.takewhile(lambda stop: is_library(stop.site.filename), stops))
+    known = [stop for stop in waiting if stop.code in waits]
+    return waits[known[-1].code](known[-1]) if known else None
+
+
+def _said(diagnosis: str, remedy: str) -> Teller:
+    return lambda stop: (diagnosis, remedy)
+
+
+def _put(remedy: str) -> Teller:
+    def tell(stop: Stop) -> tuple[str, str]:
+        waiting = stop.frame.f_locals.get("self")
+        size = getattr(waiting, "maxsize", None)
+        return f"It is blocked on a full queue (maxsize {size}): its consumer stopped reading.", remedy
+
+    return tell
+
+
+def _code(function: object) -> CodeType | None:
+    return getattr(function, "__code__", None)
+
+
+def _table(*rows: tuple[object, Teller]) -> dict[CodeType, Teller]:
+    return {code: tell for function, tell in rows if (code := _code(function)) is not None}
+
+
+_TASK_WAITS = _table(
+    (asyncio.queues.Queue.put, _put(CANCEL_PRODUCER)),
+    (
+        asyncio.queues.Queue.get,
+        _said("It waits for an empty queue that nobody fills.", "Cancel and await it when its producer ends."),
+    ),
+    (asyncio.queues.Queue.join, _said("It waits for the items of a queue to be marked as done.", CANCEL_TASK)),
+    (asyncio.tasks.sleep, _said("It is sleeping.", CANCEL_TASK)),
+    (asyncio.locks.Lock.acquire, _said("It waits for a lock that is held.", CANCEL_TASK)),
+    (
+        asyncio.locks.Event.wait,
+        _said("It waits for an event that nobody sets.", "Set the event, or cancel and await it."),
+    ),
+    (asyncio.locks.Condition.wait, _said("It waits for a condition that nobody notifies.", CANCEL_TASK)),
+    (asyncio.locks.Semaphore.acquire, _said("It waits for a semaphore that is taken.", CANCEL_TASK)),
+    (asyncio.locks.Barrier.wait, _said("It waits at a barrier for others to come.", CANCEL_TASK)),
+    (
+        asyncio.streams.StreamReader._wait_for_data,  # type: ignore[attr-defined] # told by its code object only
+        _said("It waits for data from a connection.", "Close the connection, or cancel and await the task."),
+    ),
+)
+
+_THREAD_WAITS = _table(
+    (queue.Queue.put, _put("Stop it when the consumer ends, and join it.")),
+    (
+        queue.Queue.get,
+        _said("It waits for an empty queue that nobody fills.", "Put what tells it to stop, and join it."),
+    ),
+    (threading.Event.wait, _said("It waits for an event that nobody sets.", "Set the event, and join it.")),
+    (threading.Barrier.wait, _said("It waits at a barrier for others to come.", END_THREAD)),
+    (threading.Semaphore.acquire, _said("It waits for a semaphore that is taken.", END_THREAD)),
+    (threading.Condition.wait, _said("It waits for a condition that nobody notifies.", END_THREAD)),
+    (threading.Thread.join, _said("It waits for another thread to end.", END_THREAD)),
+    (socket.socket.accept, _said("It waits for a connection.", "Close the socket, and join it.")),
+    (
+        asyncio.base_events.BaseEventLoop.run_forever,
+        _said(
+            "It runs an event loop.", "Stop the loop with loop.call_soon_threadsafe(loop.stop), and join the thread."
+        ),
+    ),
+    *(
+        (vars(kind)["select"], _said("It waits for a file or a socket.", END_THREAD))
+        for kind in vars(selectors).values()
+        if isinstance(kind, type) and "select" in vars(kind)
+    ),
+)

@@ -1,0 +1,136 @@
+"""The verdict on tasks: candidates are what is alive, the owner decides who is blamed, and what ends in time is let go.
+
+The wall: brings the parts together for one scope; knows no pytest. It observes: only what fails its scope may be ended,
+and of that only what would end anyway, with the loop that is closed, unless the scope wants it contained.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeAlias
+
+from . import internals
+from .births import BIRTHS, TaskBirth
+from .contain import end_tasks, end_tasks_here
+from .internals import HIDES_TASKS
+from .judge_threads import judge_jobs, no_thread_came
+from .owner import Owner
+from .rules import TASK_RULES, exception_for
+from .scope import Scope
+from .settle import Deadline, Task, settle_tasks, wait_here, watch
+from .suspects import task_leak
+from .values import Leak
+
+Suspect: TypeAlias = tuple[TaskBirth, Task, str]
+Blame: TypeAlias = Callable[[Owner | None, int], str | None]
+SWALLOWED = "It swallowed its cancellation."
+SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
+
+
+def is_quiet(scope: Scope) -> bool:
+    """Tell at a glance whether nothing runs that was not there before, and nothing that could have got new work."""
+    if HIDES_TASKS:
+        BIRTHS.find_tasks()
+    return not BIRTHS.tasks and not BIRTHS.submitted and no_thread_came(scope)
+
+
+def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> list[Suspect]:
+    """Return the births that the scope would be blamed for, with their tasks and the label of the owner."""
+    found = []
+    for birth in births:
+        task, label = birth(), blame(birth.owner, birth.serial)
+        if task is None or label is None or birth.reported or exception_for(TASK_RULES, birth) is not None:
+            continue
+        if not scope.policy.ignored(task_leak(birth, task, label)):
+            found.append((birth, task, label))
+    return found
+
+
+def convict_tasks(scope: Scope, suspects: list[Suspect]) -> dict[Task, Leak]:
+    """Return what is still pending as leaks."""
+    left = [(birth, task, label) for birth, task, label in suspects if not task.done()]
+    if left:
+        scope.count()
+    leaks = {}
+    for birth, task, label in left:
+        leaks[task] = leak = task_leak(birth, task, label)
+        birth.report(fails=scope.policy.fails(leak))
+    return leaks
+
+
+def _contained(scope: Scope, leaks: dict[Task, Leak]) -> list[Task]:
+    can_end = ((task, leak) for task, leak in leaks.items() if not task.get_loop().is_closed())
+    return [task for task, leak in can_end if scope.policy.contained(leak) and scope.policy.fails(leak)]
+
+
+def record_tasks(scope: Scope, leaks: dict[Task, Leak], ended: Iterable[Task], stubborn: Iterable[Task]) -> None:
+    """Add leaks to the scope, with what became of them: some were made to end, and of those some resisted."""
+    for task in leaks.keys() & set(ended):
+        leaks[task] = replace(leaks[task], fate="ended" if task.done() else "abandoned")
+    for task in leaks.keys() & set(stubborn):
+        leaks[task] = replace(leaks[task], diagnosis=SWALLOWED, remedy=SWALLOWED_REMEDY)
+    scope.leaks += leaks.values()
+
+
+def await_submitted(scope: Scope, deadline: Deadline) -> None:
+    """Wait until the coroutines that were sent to loops in other threads are tasks there."""
+    if BIRTHS.submitted:
+        watch(lambda: not _on_the_way(scope), deadline)
+
+
+async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
+    """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
+    if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), scope.blame)):
+        return
+    loop = asyncio.get_running_loop()
+    await wait_here([task for _, task, _ in suspects if task.get_loop() is loop], deadline.left)
+    settle_tasks([task for _, task, _ in suspects if task.get_loop() is not loop], deadline)
+    if leaks := convict_tasks(scope, suspects):
+        ended = _contained(scope, leaks)
+        mine = [task for task in ended if task.get_loop() is loop]
+        stubborn = await end_tasks_here(mine) | end_tasks(task for task in ended if task.get_loop() is not loop)
+        record_tasks(scope, leaks, ended, stubborn)
+
+
+def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline) -> None:
+    """Wait for the tasks of a scope, and convict those that do not end."""
+    if leaks := _convicted(scope, births, deadline, scope.blame):
+        ended = _contained(scope, leaks)
+        record_tasks(scope, leaks, ended, end_tasks(ended))
+
+
+def _convicted(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, blame: Blame) -> dict[Task, Leak]:
+    suspects = task_suspects(scope, births, blame)
+    settle_tasks([task for _, task, _ in suspects], deadline)
+    return convict_tasks(scope, suspects)
+
+
+def _on_the_way(scope: Scope) -> bool:
+    """Tell whether a coroutine of the scope was sent to another thread's loop, which did not come to it yet."""
+    sent = list(BIRTHS.submitted.values())
+    here = asyncio._get_running_loop()
+    return any(
+        submission.birth.serial > scope.mark and submission.loop.is_running() and submission.loop is not here
+        for submission in sent
+    )
+
+
+def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int, deadline: Deadline) -> None:
+    """Judge what a loop that is about to be closed still has to do, and end what failed a test: it ends now anyway.
+
+    One that swallows its cancellation would keep the loop from closing for ever.
+    """
+    if pending := BIRTHS.pending_on(loop):
+        mine = (birth for birth in pending if birth.serial > since)
+        leaks = _convicted(scope, mine, deadline, scope.blame_at_close)
+        failed = [task for birth in pending if (task := birth()) and birth.reported and birth.failed]
+        record_tasks(scope, leaks, failed, end_tasks(task for task in failed if not task.done()))
+    pool = internals.default_pool(loop)
+    if pool is None or not BIRTHS.jobs:
+        return
+    jobs = [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool]
+    judge_jobs(scope, jobs, deadline)
+    if any(job.birth.reported and job.birth.failed and not future.done() for job, future in jobs):
+        internals.release_pool(loop, pool)  # or the closing would wait for it

@@ -1,0 +1,251 @@
+"""The verdict on threads, and on the jobs of pools.
+
+The wall: brings the parts together for one scope; knows no pytest. No thread is ever ended.
+
+Theory of operation: what came is told from ``threading``'s records, from how many threads there are and from the
+births that were seen. Where a thread stands is looked at only once it is suspected: a test that leaves nothing takes no
+frames.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import threading
+import weakref
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from . import internals
+from .births import BIRTHS, Birth, Job, birth_of
+from .owner import IMPORT, OWNER, PLUGIN
+from .rules import THREAD_RULES, SeenThread, exception_for
+from .scope import Scope, live_threads
+from .settle import Deadline, settle_threads, watch
+from .stacks import Snapshot
+from .suspects import queued_job_leak, raw_thread_leak, thread_leak
+from .values import Leak
+
+_AFTER_COLLECTION = 0.02
+_EXITING = 0.005  # after a thread was joined, the operating system has it for some microseconds more
+
+
+class _SuspectedJob(NamedTuple):
+    job: Job
+    future: Future[Any]
+    label: str
+
+
+class _SuspectedThread(NamedTuple):
+    seen: SeenThread
+    label: str
+
+
+class _SuspectedRawThread(NamedTuple):
+    ident: int
+    birth: Birth | None
+    label: str
+
+
+# Jobs of pools: a worker that has none does no harm, and which one has which can be told from its frames only.
+
+
+def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> None:
+    """Wait for jobs of the scope, and convict those that are not done then."""
+    blamed = [
+        _SuspectedJob(job, future, label)
+        for job, future in jobs
+        if not job.birth.reported and (label := scope.blame(job.birth.owner, job.birth.serial))
+    ]
+    snapshot = Snapshot()
+    found = [suspect for suspect in blamed if not scope.policy.ignored(_job_leak(suspect, snapshot))]
+    if not found:
+        return
+    concurrent.futures.wait([suspect.future for suspect in found], timeout=deadline.left)
+    left = [suspect for suspect in found if not suspect.future.done()]
+    if left:
+        scope.count()
+    snapshot = Snapshot()
+    for suspect in left:
+        scope.leaks.append(leak := _job_leak(suspect, snapshot))
+        suspect.job.birth.report(fails=scope.policy.fails(leak))
+        if (worker := _worker_at(suspect.job, suspect.future, snapshot)) is not None and (birth := birth_of(worker)):
+            birth.report(fails=scope.policy.fails(leak))
+
+
+def _job_leak(suspect: _SuspectedJob, snapshot: Snapshot) -> Leak:
+    job = suspect.job
+    if (worker := _worker_at(job, suspect.future, snapshot)) is not None:
+        return thread_leak(SeenThread(worker, snapshot, job.birth), suspect.label)
+    return queued_job_leak(job.birth, suspect.label)
+
+
+def _worker_at(job: Job, future: Future[Any], snapshot: Snapshot) -> threading.Thread | None:
+    """Return the thread that is at work on a job, None where it is queued."""
+    pool = job.pool()
+    workers = [] if pool is None else internals.workers(pool)
+    return next((worker for worker in workers if internals.runs_job(snapshot.frame(worker), future)), None)
+
+
+def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
+    """Tell whether the workers of a job's pool are not among the suspects themselves."""
+    pool = job.pool()
+    birth = None if pool is None else birth_of(pool)
+    if pool is None or birth is None:
+        return pool is not None
+    return birth.serial < scope.mark or scope.blame(birth.owner, birth.serial) is None
+
+
+# Threads.
+
+
+def no_thread_came(scope: Scope) -> bool:
+    """Tell at a glance whether all threads were there before, and none of them could have got new work."""
+    return (
+        BIRTHS.threads_started == scope.started
+        and not BIRTHS.jobs
+        and internals.count_started() == scope.alive
+        and len(internals.ACTIVE) == len(scope.idents)
+        and BIRTHS.count_foreign() == BIRTHS.foreign
+        and not (BIRTHS.workers and BIRTHS.busy_workers())
+    )
+
+
+def judge_threads(scope: Scope, deadline: Deadline) -> None:
+    """Wait for the threads of a scope, and convict those that do not end."""
+    if no_thread_came(scope):
+        return
+    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
+    suspects = thread_suspects(scope)
+    raw = _raw_suspects(scope)
+    if not suspects and not raw:
+        return
+    workers = [found.thread for found, _ in suspects if weakref.ref(found.thread) in BIRTHS.workers]
+    watch(lambda: all(map(_is_at_rest, workers)), deadline)  # right after a result was set, a worker looks busy
+    settle_threads([found.thread for found, _ in suspects if found.thread not in workers], deadline)
+    watch(lambda: not _alive(raw), deadline)
+    if any(found.thread.is_alive() for found, _ in suspects):
+        gc.collect()  # a pool that only a cycle keeps alive ends its workers now
+        settle_threads([found.thread for found, _ in suspects], Deadline(_AFTER_COLLECTION))
+    left = thread_suspects(scope)
+    raw = _alive(raw)
+    if left or raw:
+        scope.count()
+        _convict_threads(scope, left)
+        _convict_raw_threads(scope, raw)
+
+
+def _is_at_rest(worker: threading.Thread) -> bool:
+    return not worker.is_alive() or exception_for(THREAD_RULES, _seen(worker, Snapshot())) is not None
+
+
+def _seen(thread: threading.Thread, snapshot: Snapshot) -> SeenThread:
+    return SeenThread(thread, snapshot, birth_of(thread))
+
+
+def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
+    jobs = BIRTHS.pending_jobs(0) if convicts else []
+    snapshot = Snapshot()
+    for found, label in convicts:
+        scope.leaks.append(leak := thread_leak(found, label))
+        if found.birth is not None:
+            found.birth.report(fails=scope.policy.fails(leak))
+        for job, future in jobs:  # a worker is reported with the job that keeps it
+            if internals.runs_job(snapshot.frame(found.thread), future):
+                job.birth.report(fails=scope.policy.fails(leak))
+
+
+def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
+    """Return the threads that the scope would be blamed for."""
+    snapshot, busy = Snapshot(), BIRTHS.busy_workers()
+    suspects = []
+    for thread in live_threads():
+        found = _found(scope, thread, snapshot) or (_at_new_job(thread, snapshot) if thread in busy else None)
+        if found is None or (found.birth is not None and found.birth.reported):
+            continue
+        if found.birth is not None and found.birth.owner in {IMPORT, PLUGIN}:
+            scope.lasting.append(thread_leak(found, found.birth.owner.label))
+            found.birth.report(fails=False)
+            continue
+        label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)
+        if label is None or exception_for(THREAD_RULES, found) is not None:
+            continue
+        if not scope.policy.ignored(thread_leak(found, label)):
+            suspects.append(_SuspectedThread(found, label))
+    return suspects
+
+
+def _found(scope: Scope, thread: threading.Thread, snapshot: Snapshot) -> SeenThread | None:
+    """Return a thread that came in this scope's time."""
+    birth = birth_of(thread)
+    came = birth.serial > scope.mark if birth else thread.ident not in scope.idents
+    return _seen(thread, snapshot) if came else None
+
+
+def _at_new_job(thread: threading.Thread, snapshot: Snapshot) -> SeenThread | None:
+    """Return an older worker of anyio or trio that is at work, as far as its frames show for whom."""
+    context = internals.context_of_job(snapshot.frame(thread))
+    owner = context.get(OWNER) if context is not None else None
+    return None if owner is None else SeenThread(thread, snapshot, Birth(owner, (), BIRTHS.mark()))
+
+
+# Threads that have no object.
+
+
+def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
+    found: list[tuple[int, Birth | None]] = [
+        (ident, birth)
+        for ident, birth in list(BIRTHS.raw.items())
+        if birth.serial > scope.mark and not birth.reported and ident != threading.get_ident()
+    ]
+    if _may_be_unrecorded(scope):
+        found += [(ident, None) for ident in _unrecorded()]
+    return [
+        _SuspectedRawThread(ident, birth, label)
+        for ident, birth in found
+        if (label := scope.blame(birth.owner, birth.serial) if birth else scope.blame(None)) is not None
+    ]
+
+
+def _may_be_unrecorded(scope: Scope) -> bool:
+    """Tell whether there are more threads than the records account for: started behind their back, or by no Python."""
+    ended = len(scope.idents.difference(internals.ACTIVE))
+    came = sum(thread.ident not in scope.idents for thread in live_threads())
+    raw = len(BIRTHS.raw) - scope.raw
+    if internals.count_started() > scope.alive - ended + came + raw:
+        return True
+    watch(lambda: BIRTHS.count_foreign() <= BIRTHS.foreign, Deadline(_EXITING))
+    before, BIRTHS.foreign = BIRTHS.foreign, BIRTHS.count_foreign()
+    return BIRTHS.foreign > before
+
+
+def know_unrecorded() -> None:
+    """Take note of the threads that nobody saw coming, and that are there before anybody is judged."""
+    BIRTHS.foreign = internals.count_foreign()
+    _unrecorded()
+
+
+def _unrecorded() -> set[int]:
+    """Return the threads that run Python, that no record has, and that nobody has come across before."""
+    objects = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+    found = {*Snapshot()} - objects - BIRTHS.raw.keys() - {threading.get_ident()}
+    new = found - BIRTHS.unrecorded
+    BIRTHS.unrecorded = found
+    return new
+
+
+def _alive(raw: list[_SuspectedRawThread]) -> list[_SuspectedRawThread]:
+    if not raw:
+        return []
+    alive = {*Snapshot(), *BIRTHS.raw}
+    return [suspect for suspect in raw if suspect.ident in alive]
+
+
+def _convict_raw_threads(scope: Scope, convicts: list[_SuspectedRawThread]) -> None:
+    snapshot = Snapshot()
+    for ident, birth, label in convicts:
+        leak = raw_thread_leak(ident, snapshot.stops(ident), birth, label)
+        if not scope.policy.ignored(leak):
+            scope.leaks.append(leak)
+        if birth is not None:
+            birth.report(fails=scope.policy.fails(leak))

@@ -1,0 +1,180 @@
+"""What runs on and is no leak: a few named rules, each with its reason.
+
+The wall: each rule looks at one task or thread and says yes or no.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from . import internals
+from .births import Birth, TaskBirth, birth_of
+from .settle import Deadline, closes_generator, settle_threads, watch
+from .stacks import Snapshot, Stop, codes_of
+
+T = TypeVar("T")
+_MOMENT = 0.005
+
+
+class Rule(NamedTuple, Generic[T]):
+    """One exception.
+
+    Attributes:
+        name: for the report of what was let go.
+        reason: why it is no leak.
+        holds: tells whether something is meant.
+    """
+
+    name: str
+    reason: str
+    holds: Callable[[T], bool]
+
+
+def _code_of(task: asyncio.Task[Any]) -> Any:
+    coro = task.get_coro()
+    return getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
+
+
+def _is_anyio_runner(birth: TaskBirth) -> bool:
+    task = birth()
+    code = None if task is None else _code_of(task)
+    return code is not None and code.co_name == "_run_tests_and_fixtures" and "anyio" in code.co_filename
+
+
+def _is_litellm_worker(birth: TaskBirth) -> bool:
+    task = birth()
+    code = None if task is None else _code_of(task)
+    return code is not None and code.co_qualname == "LoggingWorker._worker_loop" and "/litellm/" in code.co_filename
+
+
+def _is_by_collector(birth: TaskBirth) -> bool:
+    task = birth()
+    if task is not None and closes_generator(task):
+        return True
+    return any(code.co_name == "__del__" for code in codes_of(birth.frames))
+
+
+TASK_RULES = (
+    Rule("anyio-runner", "anyio's plugin runs tests and fixtures in this task and ends it itself", _is_anyio_runner),
+    Rule("litellm-logging", "litellm keeps one such task in every loop, for its callbacks", _is_litellm_worker),
+    Rule(
+        "garbage-collection",
+        "a finaliser started it, whenever the collector came; the test that runs now has nothing to do with it",
+        _is_by_collector,
+    ),
+)
+
+
+class SeenThread:
+    """A thread and who is behind it; where it stands is looked at only once a rule asks for it.
+
+    Attributes:
+        thread: the thread.
+        birth: its own, or that of the job that it does; None where nobody saw it.
+    """
+
+    __slots__ = ("_snapshot", "_stops", "birth", "thread")
+
+    def __init__(self, thread: threading.Thread, snapshot: Snapshot, birth: Birth | None) -> None:
+        self.thread = thread
+        self.birth = birth
+        self._snapshot = snapshot
+        self._stops: list[Stop] | None = None
+
+    @property
+    def stops(self) -> list[Stop]:
+        """Its frames, the innermost first; none if it ends in the moment that it is given before anybody looks."""
+        if self._stops is None:
+            if not self._snapshot.is_taken:
+                settle_threads([self.thread], Deadline(_MOMENT))
+            self._stops = self._snapshot.stops(self.thread) if self.thread.is_alive() else []
+        return self._stops
+
+
+_DEBUGGERS = ("pydevd.", "ptvsd.", "debugpy.")
+
+
+def _named(*starts: str) -> Callable[[SeenThread], bool]:
+    return lambda seen: seen.thread.name.startswith(starts)
+
+
+def _is_idle_in_default_pool(seen: SeenThread) -> bool:
+    pool = internals.pool_of(seen.thread)
+    return pool is not None and is_idle_worker(seen) and _is_default(pool)
+
+
+def _is_default(pool: ThreadPoolExecutor) -> bool:
+    birth = birth_of(pool)
+    made_in = birth.frames[0] if birth is not None and birth.frames else None
+    return made_in is internals.MAKES_DEFAULT_POOL or internals.is_default_pool(pool)
+
+
+def is_idle_worker(seen: SeenThread) -> bool:
+    """Tell whether a thread is a pool's and waits for work: by the pool's own records, or else by its frames."""
+    pool = internals.pool_of(seen.thread)
+    if pool is not None:
+        watch(lambda: internals.is_idle(pool), Deadline(_MOMENT))  # a worker still puts its last result away
+        if internals.is_idle(pool):
+            return True
+    return bool(seen.stops) and seen.stops[0].code is internals.POOL_WORKER_CODE
+
+
+def _is_idle_anyio_worker(seen: SeenThread) -> bool:
+    """Tell by anyio's record, or by where it stands.
+
+    There it waits in ``queue.get`` called straight from anyio's own loop, and no job is on its way to it.
+    """
+    if not internals.is_kept_worker(seen.thread):
+        return False
+    if internals.is_kept_idle(seen.thread):
+        return True
+    for stop, caller in pairwise(seen.stops):
+        if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in caller.code.co_filename:
+            return stop.code is queue.Queue.get.__code__ and stop.frame.f_locals["self"].empty()
+    return False
+
+
+def _is_idle_trio_worker(seen: SeenThread) -> bool:
+    if not internals.is_kept_worker(seen.thread):
+        return False
+    if internals.is_kept_idle(seen.thread):
+        return True
+    if not seen.stops:
+        return False
+    code = seen.stops[0].code
+    is_waiting = code.co_name == "_work" and code.co_filename.endswith("/trio/_core/_thread_cache.py")
+    return is_waiting and not internals.has_job(seen.stops[0].frame.f_locals.get("self"))
+
+
+def _is_debugger(seen: SeenThread) -> bool:
+    """Tell by the mark that pydevd, and so debugpy and PyCharm, put on their threads, or by name."""
+    return getattr(seen.thread, "is_pydev_daemon_thread", False) or seen.thread.name.startswith(_DEBUGGERS)
+
+
+def _is_execnet(seen: SeenThread) -> bool:
+    return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
+
+
+#: Those that look at where a thread stands come last: for all that a rule before them lets go nobody looks there.
+THREAD_RULES = (
+    Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),
+    Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _named("pytest_timeout ")),
+    Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
+    Rule(
+        "default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool
+    ),
+    Rule("anyio-worker", "anyio keeps idle workers and ends them with their loop", _is_idle_anyio_worker),
+    Rule("trio-worker", "trio keeps idle workers, which end after ten seconds", _is_idle_trio_worker),
+    Rule("pytest-xdist", "execnet's own threads carry the results to the controller", _is_execnet),
+)
+
+
+def exception_for(rules: tuple[Rule[T], ...], thing: T) -> Rule[T] | None:
+    """Return the rule that lets something go, or None."""
+    return next((rule for rule in rules if rule.holds(thing)), None)

@@ -1,0 +1,127 @@
+"""Wait, by event, for what is still running: at most until a deadline that all suspects share.
+
+The wall: waits and ends; judges nothing.
+
+Theory of operation: an idle loop is pumped, in its own time, so that a task which is about to end can; a loop that
+runs in another thread, or in this one further up the stack, is only watched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from pytest_mockstream._base.clock import going_on, monotonic, sleep
+from pytest_mockstream._base.clock import turn as next_turn
+
+from .owner import CHECK, OWNER
+
+Task = asyncio.Task[Any]
+
+_wait = asyncio.wait
+_running_loop = asyncio._get_running_loop
+_PAUSES = (0.0005, 0.001, 0.002, 0.005)
+
+
+class Deadline:
+    """The grace period; it begins with the first wait."""
+
+    def __init__(self, grace: float) -> None:
+        self.grace = grace
+        self._end: float | None = None
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left, from the moment this was first asked."""
+        if self._end is None:
+            self._end = monotonic() + self.grace
+        return max(0.0, self._end - monotonic())
+
+
+def by_loop(tasks: Iterable[Task]) -> dict[asyncio.AbstractEventLoop, list[Task]]:
+    """Return tasks by the loop they run on."""
+    loops: dict[asyncio.AbstractEventLoop, list[Task]] = {}
+    for task in tasks:
+        loops.setdefault(task.get_loop(), []).append(task)
+    return loops
+
+
+def can_pump(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether this thread may run a loop for a while."""
+    return not loop.is_closed() and not loop.is_running() and _running_loop() is None
+
+
+def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float) -> None:
+    """Run an idle loop until tasks are done, for at most so many of its own seconds."""
+    waiting = [task for task in tasks if not task.done()]
+    if not waiting:
+        return
+    _run(loop, _wait(waiting, timeout=timeout))
+
+
+def turn(loop: asyncio.AbstractEventLoop) -> None:
+    """Run an idle loop for a moment: a socket that its user has closed is closed one turn later."""
+    _run(loop, _one_turn())
+
+
+async def _one_turn() -> None:
+    await next_turn()
+
+
+def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, object]) -> None:
+    token = OWNER.set(CHECK)
+    try:
+        # A RuntimeError says that somebody stopped the loop; then the suspects are judged as they stand.
+        with contextlib.suppress(RuntimeError), going_on(loop):
+            loop.run_until_complete(coroutine)
+    finally:
+        OWNER.reset(token)
+
+
+def close_dropped_generators(
+    loop: asyncio.AbstractEventLoop, pending: Callable[[], Iterable[Task]], deadline: Deadline
+) -> None:
+    """Let an idle loop close the async generators that were dropped, which it does in tasks of their own."""
+    while (closing := [task for task in pending() if closes_generator(task)]) and deadline.left:
+        pump(loop, closing, deadline.left)
+
+
+def closes_generator(task: Task) -> bool:
+    """Tell whether a task does nothing but close an async generator."""
+    return type(task.get_coro()).__name__ == "async_generator_athrow"
+
+
+async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
+    """Wait for tasks of the running loop."""
+    if waiting := [task for task in tasks if not task.done()]:
+        with going_on(asyncio.get_running_loop()):
+            await _wait(waiting, timeout=timeout)
+
+
+def watch(done: Callable[[], bool], deadline: Deadline) -> None:
+    """Look again and again, until something is done or the deadline is over."""
+    number = 0
+    while not done() and deadline.left:
+        sleep(min(_PAUSES[min(number, len(_PAUSES) - 1)], deadline.left))
+        number += 1
+
+
+def settle_tasks(tasks: Iterable[Task], deadline: Deadline) -> None:
+    """Wait for tasks, on whichever loops they are."""
+    watched = []
+    for loop, mine in by_loop(tasks).items():
+        if can_pump(loop):
+            pump(loop, mine, deadline.left)
+        elif not loop.is_closed() and loop is not _running_loop():
+            watched += mine
+    watch(lambda: all(task.done() or not task.get_loop().is_running() for task in watched), deadline)
+
+
+def settle_threads(threads: Iterable[threading.Thread], deadline: Deadline) -> None:
+    """Wait for threads to end."""
+    for thread in threads:
+        if thread is not threading.current_thread():
+            threading.Thread.join(thread, deadline.left)  # one that was overridden may end the thread

@@ -1,0 +1,153 @@
+"""Where a task or a thread stands, and where it came from.
+
+The wall: reads frames, and turns them into places; judges nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+from pytest_mockstream._base.callsite import CallSite, is_library, is_ours
+
+from . import internals
+from .births import Frames
+
+_FRAMES = ("cr_frame", "gi_frame", "ag_frame")
+_INNER = ("cr_await", "gi_yieldfrom", "ag_await")
+_WRAPPERS = frozenset({"async_generator_asend", "async_generator_athrow", "coroutine_wrapper", "anext_awaitable"})
+
+
+class Stop(NamedTuple):
+    """One frame of something that waits.
+
+    Attributes:
+        code: of the function.
+        site: the line.
+        frame: for a look at its variables; short-lived.
+    """
+
+    code: CodeType
+    site: CallSite
+    frame: FrameType
+
+
+def stops_of_task(task: asyncio.Task[Any]) -> list[Stop]:
+    """Return the frames of a task's coroutines, the innermost first."""
+    return [_stop(frame) for frame in frames_of(task.get_coro())][::-1]
+
+
+class Snapshot:
+    """Where all threads stand at one moment: the first in which somebody asks, for a clean test never does."""
+
+    @cached_property
+    def _frames(self) -> dict[int, FrameType]:
+        return internals.frames()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._frames)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody has asked."""
+        return "_frames" in vars(self)
+
+    def frame(self, thread: threading.Thread | int) -> FrameType | None:
+        """Return the innermost frame of a thread, None if it runs no Python, or no more."""
+        return self._frames.get(thread if isinstance(thread, int) else thread.ident or 0)
+
+    def stops(self, thread: threading.Thread | int) -> list[Stop]:
+        """Return the frames of a thread, the innermost first."""
+        return _stops_of_thread(self.frame(thread))
+
+
+def frames_of_thread(thread: threading.Thread) -> Iterator[FrameType]:
+    """Yield the frames of a thread that runs, the innermost first."""
+    frame = Snapshot().frame(thread)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _stops_of_thread(frame: FrameType | None) -> list[Stop]:
+    stops = []
+    while frame is not None:
+        stops.append(_stop(frame))
+        frame = frame.f_back
+    return stops
+
+
+def frames_of(awaitable: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended coroutine and of all that it awaits, the outermost first.
+
+    It ends at what is neither a coroutine nor known to stand before one: whatever a stand-in (a mock) says it awaits
+    would lead nowhere, and on and on.
+    """
+    while awaitable is not None:
+        frame = _first(awaitable, _FRAMES)
+        if isinstance(frame, FrameType):
+            yield frame
+            awaitable = _first(awaitable, _INNER)
+        else:
+            awaitable = _wrapped(awaitable)
+
+
+def user_site(sites: Iterable[CallSite]) -> CallSite | None:
+    """Return the first place in the user's own code; where there is none, the first in an installed package."""
+    outside: CallSite | None = None
+    for site in sites:
+        if not is_library(site.filename):
+            return site
+        if outside is None and not is_ours(site.filename) and "site-packages" in site.filename:
+            outside = site
+    return outside
+
+
+def created_at(frames: Frames) -> CallSite | None:
+    """Return the line of the user's code that made something."""
+    offsets = [lasti for lasti in frames if isinstance(lasti, int)]
+    pairs = zip(codes_of(frames), offsets, strict=True)
+    return user_site(CallSite(code.co_filename, _line(code, lasti), code.co_qualname) for code, lasti in pairs)
+
+
+def codes_of(frames: Frames) -> list[CodeType]:
+    """Return the functions of frames, from the innermost outwards."""
+    return [code for code in frames if isinstance(code, CodeType)]
+
+
+def names_of(functions: Iterable[CodeType]) -> frozenset[str]:
+    """Return the names and the qualified names of functions."""
+    return frozenset(name for code in functions for name in (code.co_name, code.co_qualname))
+
+
+def _line(code: CodeType, lasti: int) -> int:
+    for start, end, line in code.co_lines():
+        if start <= lasti < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def _stop(frame: FrameType) -> Stop:
+    code = frame.f_code
+    return Stop(code, CallSite(code.co_filename, frame.f_lineno or code.co_firstlineno, code.co_qualname), frame)
+
+
+def _first(thing: Any, names: tuple[str, ...]) -> Any:
+    return next((value for name in names if (value := getattr(thing, name, None)) is not None), None)
+
+
+def _wrapped(awaitable: Any) -> Any:
+    """Return what stands behind one read of an async generator or behind ``coroutine.__await__()``.
+
+    CPython 3.11 to 3.13 show it to nobody but the garbage collector.
+    """
+    kind = type(awaitable).__name__
+    if kind not in _WRAPPERS:
+        return None
+    inside = gc.get_referents(awaitable)
+    return next((found for found in inside if kind == "anext_awaitable" or _first(found, _FRAMES) is not None), None)

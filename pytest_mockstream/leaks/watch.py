@@ -1,0 +1,255 @@
+"""The watch that stands beside a session: it opens a scope for each test, and judges it when it is over.
+
+The wall: knows no pytest; the plugin tells it when something begins and ends.
+
+Theory of operation: a loop that dies with its test is judged just before ``asyncio.Runner.close``, which would cancel
+all its tasks without a word. Everything else is judged when the test is over. A forked child takes no part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from . import internals
+from .births import BIRTHS, TaskBirth
+from .judge import await_submitted, is_quiet, judge_closing_loop, judge_tasks, judge_tasks_here
+from .judge_threads import judge_threads, know_unrecorded
+from .owner import OWNER, Owner
+from .scope import Scope
+from .settle import Deadline, can_pump, close_dropped_generators
+from .values import Leak
+
+if TYPE_CHECKING:
+    from .kinds import Census
+
+_MARK = "_pytest_mockstream_mark"
+_FAILED = "_pytest_mockstream_failed"
+
+
+class LeakWatch:
+    """Watches tasks and threads from ``start`` to ``stop``; one scope at a time.
+
+    Args:
+        closing: is told of a loop that is about to be closed; what it returns is asked for leaks when that is done.
+
+    Attributes:
+        scope: on stage; None between two of them.
+        census: sees the optional kinds, once they are asked for.
+        active: whether it watches; in a forked child it does no more.
+    """
+
+    def __init__(self, closing: Callable[[asyncio.AbstractEventLoop], Callable[[], list[Leak]]] | None = None) -> None:
+        self.scope: Scope | None = None
+        self._closing = closing
+        self.census: Census | None = None
+        self.active = False
+        self._before: Owner | None = None
+        self._unreached: tuple[str, ...] = internals.ANYIO_BACKENDS
+        self._modules = 0
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.active = True
+        self._before = OWNER.get()
+        BIRTHS.install()
+        if not _WATCHES:
+            know_unrecorded()
+            _UNDO.extend(
+                (
+                    internals.patch(asyncio.Runner, "__init__", _marking),
+                    internals.patch(asyncio.Runner, "__exit__", _noting_exception),
+                    internals.patch(asyncio.Runner, "close", _judging),
+                )
+            )
+        _WATCHES.append(self)
+
+    def stop(self) -> None:
+        """Stop watching and put everything back."""
+        self.active = False
+        _WATCHES.remove(self)
+        if self.census is not None:
+            self.census.stop()
+        if not _WATCHES:
+            while _UNDO:
+                _UNDO.pop()()
+        BIRTHS.uninstall()
+        OWNER.set(self._before)
+
+    def open(self, scope: Scope, first: Owner | None = None) -> None:
+        """Put a test or block on stage; what begins it may have an owner of its own."""
+        if self._modules != len(sys.modules):
+            self._reach_anyio()
+        self.scope = scope
+        OWNER.set(first or scope.owner)
+
+    def _reach_anyio(self) -> None:
+        self._modules = len(sys.modules)
+        for name in self._unreached:
+            if name in sys.modules:
+                self._unreached = tuple(other for other in self._unreached if other != name)
+                internals.give_owners_to_anyio(sys.modules[name], OWNER.get, OWNER.set)
+
+    def look_for(self, kinds: Iterable[str]) -> None:
+        """Look for optional kinds in the scope on stage, too."""
+        from .kinds import Census  # it brings subprocess and multiprocessing
+
+        self.census = self.census or Census()
+        self.census.look_for(kinds)
+        if self.scope is not None:
+            self.scope.kinds = frozenset(kinds)
+
+    def can_see(self, kinds: Iterable[str]) -> dict[str, bool]:
+        """Return which of these optional kinds can be seen."""
+        from .kinds import can_see
+
+        return {kind: can_see(kind) for kind in sorted(kinds)}
+
+    def begin_call(self) -> None:
+        """Say that the setup is over and the test itself begins."""
+        if self._modules != len(sys.modules):
+            self._reach_anyio()
+        if (scope := self.scope) is not None:
+            scope.called_at = BIRTHS.mark()
+            OWNER.set(scope.owner)
+
+    def close(self) -> None:
+        """Take it off."""
+        if (scope := self.scope) is not None:
+            scope.owner.over = True
+            if scope.leaks:
+                scope.owner.leaked = True
+        self.scope = None
+        OWNER.set(self._before)
+
+    def judge(self, streams: Callable[[], list[Leak]] = list) -> None:
+        """Judge the scope on stage; what it is blamed for is in its ``leaks``.
+
+        Args:
+            streams: returns the leaks of streams; it is asked when everything has had its time, and before any garbage
+                collection.
+        """
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active:
+            return
+        if self.census is None and is_quiet(scope):
+            scope.leaks += streams()
+            return
+        deadline = Deadline(scope.grace)
+        await_submitted(scope, deadline)
+        judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
+        scope.leaks += streams()
+        judge_threads(scope, deadline)
+        if self.census is not None:
+            self.census.judge(scope, scope.kinds)
+
+    def begin_owner(self, owner: Owner) -> None:
+        """Note what there is when an owner begins that will be judged by itself."""
+        owner.mark = BIRTHS.mark()
+        owner.threads = internals.count_started()
+
+    def judge_ended(self, owner: Owner, grace: float) -> None:
+        """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active:
+            return
+        scope.ending = owner
+        mark, started, scope.mark, scope.started = scope.mark, scope.started, owner.mark, -1
+        deadline = Deadline(grace)
+        judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
+        judge_threads(scope, deadline)
+        owner.leaked = bool(scope.leaks)
+        scope.mark, scope.started, scope.ending = mark, started, None
+
+    async def judge_here(self) -> None:
+        """Do as ``judge``, from a coroutine."""
+        if (scope := self.scope) is not None and self.active:
+            deadline = Deadline(scope.grace)
+            await_submitted(scope, deadline)
+            await judge_tasks_here(scope, deadline)
+            judge_threads(scope, deadline)
+
+    def judge_closing(self, loop: asyncio.AbstractEventLoop, since: int) -> None:
+        """Judge what a loop still has to do that is about to be closed."""
+        scope = self.scope
+        if scope is not None and self.active and not scope.interrupted:
+            judge_closing_loop(scope, loop, since, Deadline(scope.grace))
+            if self.census is not None:  # the closing would end them, too
+                self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
+
+    @property
+    def sees_closing(self) -> bool:
+        """Whether somebody is to be asked what the closing of a loop ends."""
+        return self._closing is not None
+
+    @contextmanager
+    def closing(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Judge what the closing of a loop ends, which takes place meanwhile."""
+        scope = self.scope
+        if scope is None or scope.interrupted or not self.active or self._closing is None:
+            yield
+            return
+        close_dropped_generators(loop, lambda: _tasks(BIRTHS.pending_on(loop)), Deadline(scope.grace))
+        ended = self._closing(loop)
+        yield
+        scope.leaks += ended()
+
+
+def _tasks(births: Iterable[TaskBirth]) -> list[asyncio.Task[Any]]:
+    return [task for birth in births if (task := birth()) is not None]
+
+
+# asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,
+# and what it judged is done when the outer one looks.
+_WATCHES: list[LeakWatch] = []
+_UNDO: list[Callable[[], None]] = []
+
+
+def _take_no_part() -> None:
+    for watch in _WATCHES:
+        watch.active = False
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_take_no_part)
+
+
+def _looking_on(loop: asyncio.AbstractEventLoop) -> AbstractContextManager[None]:
+    """Judge what the closing of a loop ends: for the innermost session, as all that begins and ends there."""
+    watch = next((watch for watch in reversed(_WATCHES) if watch.sees_closing), None)
+    return nullcontext() if watch is None else watch.closing(loop)
+
+
+def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
+    def wrapper(runner: asyncio.Runner) -> None:
+        loop = internals.runner_loop(runner)
+        if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
+            for watch in reversed(_WATCHES):
+                watch.judge_closing(loop, getattr(runner, _MARK, 0))
+            with _looking_on(loop):
+                close(runner)
+        else:
+            close(runner)
+
+    return wrapper
+
+
+def _marking(init: Callable[..., None]) -> Callable[..., None]:
+    def wrapper(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> None:
+        setattr(runner, _MARK, BIRTHS.mark())
+        init(runner, *args, **kwargs)
+
+    return wrapper
+
+
+def _noting_exception(leave: Callable[..., None]) -> Callable[..., None]:
+    def wrapper(runner: asyncio.Runner, kind: Any = None, error: Any = None, tb: Any = None) -> None:
+        # A runner that ends by an exception cancels what it still has: that is its work, and no leak.
+        setattr(runner, _FAILED, kind is not None)
+        leave(runner, kind, error, tb)
+
+    return wrapper

@@ -1,0 +1,1 @@
+"""Which script answers which request, and what became of it."""

@@ -1,0 +1,246 @@
+"""Scripts in a TOML file, in the vocabulary of ``respond`` and ``when``.
+
+The wall: text in, scripts out; who reads the file, and what plays the scripts, is somebody else's business. Every
+mistake in a file is found and told at once, with its line and its key.
+
+Theory of operation: tomllib does not say where a value stood. A place is looked up only once something is wrong there:
+it is on the first line up to which the file, cut off behind it, already holds the place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias, TypeVar
+
+from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream.script.chunks import Usage
+from pytest_mockstream.script.pacing import Pacing
+from pytest_mockstream.script.script import Script
+from pytest_mockstream.script.steps import (
+    Disconnect,
+    ErrorEvent,
+    HTTPError,
+    KeepAlive,
+    Malformed,
+    Reasoning,
+    Refusal,
+    Stall,
+    Step,
+    Text,
+    ToolCall,
+    Truncate,
+    Wait,
+)
+
+from .playbook import Condition
+
+T = TypeVar("T")
+Place: TypeAlias = "tuple[str | int, ...]"
+
+_STEPS: dict[str, Callable[..., Step]] = {
+    "text": Text,
+    "reasoning": Reasoning,
+    "refusal": Refusal,
+    "tool_call": ToolCall,
+    "wait": Wait,
+    "keep_alive": KeepAlive,
+    "truncate": Truncate,
+    "disconnect": Disconnect,
+    "stall": Stall,
+    "malformed": Malformed,
+    "error_event": ErrorEvent,
+    "http_error": HTTPError,
+}
+_OPTIONS = tuple(name for name in inspect.signature(Script).parameters if name != "steps")
+_CONDITIONS = tuple(field.name for field in fields(Condition) if field.name != "predicate")
+_PACING = tuple(field.name for field in fields(Pacing))
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFile:
+    """What a file says.
+
+    Attributes:
+        scripts: each with the requests that it is for, in the order of the file.
+        pacing: of the scripts that say nothing themselves.
+        default_text: what is played when no script is there at all, or None.
+    """
+
+    scripts: tuple[tuple[Script, Condition], ...]
+    pacing: Pacing
+    default_text: str | None
+
+
+class ScriptFileError(ScriptError):
+    """A script file that cannot be played.
+
+    Attributes:
+        problems: one line each: file, line, key, what is wrong.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def parse_script_file(text: str, *, name: str) -> ScriptFile:
+    """Return what a script file says.
+
+    Args:
+        text: the file's content.
+        name: the file's name, for messages.
+
+    Raises:
+        ScriptFileError: something in it cannot be played; it tells everything that is wrong.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScriptFileError([f"{name}: this is not TOML: {error}"]) from None
+    reader = _Reader()
+    found = reader.file(data)
+    if reader.problems:
+        lines = _lines(text, [place for place, _ in reader.problems])
+        told = sorted(zip(lines, reader.problems, strict=True), key=lambda problem: problem[0])
+        raise ScriptFileError([f"{name}:{line}: {_spelled(place)}{problem}" for line, (place, problem) in told])
+    return found
+
+
+class _Reader:
+    """Makes scripts of TOML's values, and goes on after a mistake."""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[Place, str]] = []
+
+    def file(self, data: Mapping[str, Any]) -> ScriptFile:
+        self._known(data, ("script", "default_text", *_PACING), ())
+        pacing = self._make(Pacing, {key: data[key] for key in _PACING if key in data}, ()) or Pacing()
+        default_text = data.get("default_text")
+        if default_text is not None and not isinstance(default_text, str):
+            self._complain(("default_text",), f"{default_text!r} is not text")
+        tables = data.get("script", [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self._complain(("script",), "write each script as a table of its own, under [[script]]")
+            tables = []
+        scripts = tuple(self._script(table, ("script", index)) for index, table in enumerate(tables))
+        return ScriptFile(scripts, pacing, default_text)
+
+    def _script(self, table: Mapping[str, Any], place: Place) -> tuple[Script, Condition]:
+        self._known(table, ("steps", "when", *_OPTIONS), place)
+        steps = self._steps(table.get("steps", []), (*place, "steps"))
+        options = {key: table[key] for key in _OPTIONS if key in table}
+        if isinstance(usage := options.get("usage"), dict):
+            is_known = self._known(usage, tuple(inspect.signature(Usage).parameters), (*place, "usage"))
+            options["usage"] = self._make(Usage, usage, (*place, "usage")) if is_known else None
+        # Outside of a test nobody counts requests: a script answers all that it is meant for, unless it says otherwise.
+        options.setdefault("times", None)
+        script = self._make(Script, options, place, *steps) or Script()
+        when = table.get("when", {})
+        if not isinstance(when, dict):
+            self._complain((*place, "when"), f"{when!r} is not a table such as {{ contains = 'weather' }}")
+            when = {}
+        self._known(when, _CONDITIONS, (*place, "when"))
+        condition = {key: when[key] for key in _CONDITIONS if key in when}
+        return script, self._make(Condition, condition, (*place, "when")) or Condition()
+
+    def _steps(self, steps: object, place: Place) -> list[Step]:
+        if not isinstance(steps, list):
+            self._complain(place, f"{steps!r} is not a list of steps")
+            return []
+        made = (self._step(step, (*place, index)) for index, step in enumerate(steps))
+        return [step for step in made if step is not None]
+
+    def _step(self, step: object, place: Place) -> Step | None:
+        if isinstance(step, str):
+            return Text(step)
+        if not isinstance(step, dict) or len(step) != 1:
+            self._complain(place, f"{step!r} is not a step: write text, or a table with one key: {_listed(_STEPS)}")
+            return None
+        ((name, value),) = step.items()
+        kind = _STEPS.get(name)
+        if kind is None:
+            self._complain(place, f"{name!r} is not a step: it is one of {_listed(_STEPS)}")
+            return None
+        place = (*place, name)
+        if value is True:
+            return self._make(kind, {}, place)
+        if isinstance(value, dict):
+            is_known = self._known(value, tuple(inspect.signature(kind).parameters), place)
+            return self._make(kind, value, place) if is_known else None
+        return self._make(kind, {}, place, value)
+
+    def _known(self, table: Mapping[str, Any], legal: Sequence[str], place: Place) -> bool:
+        unknown = [key for key in table if key not in legal]
+        for key in unknown:
+            self._complain((*place, key), f"this key is not known: it is one of {_listed(legal)}")
+        return not unknown
+
+    def _make(self, kind: Callable[..., T], options: Mapping[str, Any], place: Place, *values: object) -> T | None:
+        """Return what ``kind`` makes of the options, or None; the option that alone is wrong gets the blame."""
+        try:
+            return kind(*values, **options)
+        except (ScriptError, TypeError) as error:
+            problem: Exception = error
+        for key, value in options.items():
+            try:
+                kind(*values, **{key: value})
+            except ScriptError as error:
+                if _names(error, key):
+                    place, problem = (*place, key), error
+                    break
+            except TypeError:
+                continue
+        self._complain(place, str(problem))
+        return None
+
+    def _complain(self, place: Place, problem: str) -> None:
+        # What follows from a mistake that was told already is not told again.
+        if not any(place[: len(told)] == told for told, _ in self.problems):
+            self.problems.append((place, problem))
+
+
+def _names(error: ScriptError, key: str) -> bool:
+    return key in str(error)
+
+
+def _listed(words: Sequence[str] | Mapping[str, object]) -> str:
+    return ", ".join(words)
+
+
+def _spelled(place: Place) -> str:
+    """Spell a place as its reader counts: the first script is script 1."""
+    words: list[str] = []
+    for part in place:
+        if isinstance(part, int):
+            words[-1] += f" {part + 1}"
+        else:
+            words.append("step" if part == "steps" and part != place[-1] else str(part))
+    return f"{', '.join(words)}: " if words else ""
+
+
+def _lines(text: str, places: Sequence[Place]) -> list[int]:
+    """Return the line of each place, from 1."""
+    lines = text.splitlines()
+    found: dict[Place, int] = {}
+    for number in range(1, len(lines) + 1):
+        for closing in ("", "\n]"):  # the list that the cut may have left open
+            try:
+                data = tomllib.loads("\n".join(lines[:number]) + closing)
+            except tomllib.TOMLDecodeError:
+                continue
+            for place in places:
+                if place not in found and _is_in(data, place):
+                    found[place] = number
+    return [found.get(place, len(lines)) for place in places]
+
+
+def _is_in(data: Any, place: Place) -> bool:
+    for part in place:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True

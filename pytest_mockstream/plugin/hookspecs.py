@@ -1,0 +1,50 @@
+"""The hooks that the plugin offers to ``conftest.py`` and to other plugins.
+
+The wall: declarations only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_mockstream.leaks import Leak, LeakReport
+
+    from .settings import Settings
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_mockstream_make_client(settings: Settings, request: pytest.FixtureRequest) -> object:
+    """Make what the fixture ``mock_stream_client`` gives to one test; the first result that is not None is taken.
+
+    Our own implementation, which makes a ``MockStreamClient``, comes last (``trylast``). If the result has a method
+    ``verify``, it is called when the test is over, with ``unused="error"`` or ``"allow"``.
+
+    Args:
+        settings: what is in force for this test: marker over command line over ini file over default.
+        request: the fixture's request.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_mockstream_ignore_leak(leak: Leak, item: pytest.Item) -> bool | None:
+    """Tell whether something that a test leaves running is meant to; True leaves it out, None asks the next one.
+
+    Called before it is waited for, so that what is ignored costs no time.
+
+    Args:
+        leak: what is known of it now.
+        item: the test that would be blamed.
+    """
+
+
+@pytest.hookspec
+def pytest_mockstream_leaks_found(report: LeakReport, item: pytest.Item) -> None:
+    """Take note of what a test left running, after the grace period, whether it fails the test or not.
+
+    Args:
+        report: all of it.
+        item: the test that is blamed.
+    """

@@ -1,0 +1,179 @@
+"""What a test says about its leaks: three markers and one ini list, parsed and checked.
+
+The wall: reads markers, and gives one frozen ``Plan`` for each test; judges nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.legal import duration
+from pytest_mockstream.leaks import DEFAULT_KINDS, KINDS, Leak, compile_ignores
+
+MARKERS = {
+    "assert_no_leaks": ("grace", "ignore", "kinds", "contain"),
+    "allow_leaks": ("reason",),
+    "expect_leak": ("kind", "match"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one test is judged.
+
+    Attributes:
+        grace: seconds.
+        ignore: patterns of what is left on purpose.
+        kinds: which kinds are looked for.
+        contain: whether tasks that fail the test are cancelled even where their loop lives on.
+        strict: whether a leak fails the test in mode ``warn``, too.
+        allowed: the reason of ``allow_leaks``, or None.
+        expected: kinds and pattern of ``expect_leak``, or None.
+        place: the node id of what bears ``allow_leaks`` or ``expect_leak``: a test without its parameters, a class or
+            a module; empty for none.
+        optional_kinds: those of ``kinds`` that are not always looked for.
+    """
+
+    grace: float
+    ignore: tuple[re.Pattern[str], ...] = ()
+    kinds: frozenset[str] = frozenset()
+    contain: bool = False
+    strict: bool = False
+    allowed: str | None = None
+    expected: tuple[str | None, re.Pattern[str] | None] | None = None
+    place: str = ""
+    optional_kinds: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "optional_kinds", self.kinds.difference(DEFAULT_KINDS))
+
+    def expects(self, leak: Leak) -> bool:
+        """Tell whether a leak is what ``expect_leak`` means."""
+        if self.expected is None:
+            return False
+        kind, match = self.expected
+        texts = (leak.name, leak.created_at.function if leak.created_at else "", leak.diagnosis or "")
+        return kind in {None, leak.kind} and (match is None or any(match.search(text) for text in texts))
+
+    def said(self) -> str:
+        """Return what is expected, for a message."""
+        kind, match = self.expected or (None, None)
+        what = " ".join(part for part in (kind or "", f"matching {match.pattern!r}" if match else "") if part)
+        return f" a {what}" if what else ""
+
+
+def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
+    """Return how a test, or a wider node, is judged; of markers on function, class and module the closest counts.
+
+    Raises:
+        pytest.UsageError: a marker cannot mean anything, or two on one place contradict each other.
+    """
+    if not any(mark.name in MARKERS for node in item.listchain() for mark in getattr(node, "own_markers", ())):
+        return default
+    by_node: dict[Any, list[pytest.Mark]] = {}
+    for node, marker in item.iter_markers_with_node():
+        if marker.name in MARKERS:
+            by_node.setdefault(node, []).append(marker)
+    plan = default
+    try:
+        for node, markers in reversed(by_node.items()):
+            plan = _apply(markers, replace(plan, allowed=None, expected=None, strict=False, place=""))
+            if plan.allowed is not None or plan.expected is not None:
+                plan = replace(plan, place=node.nodeid.partition("[")[0])
+    except ScriptError as error:
+        msg = f"{item.nodeid}: {error}"
+        raise pytest.UsageError(msg) from None
+    return plan
+
+
+def _apply(markers: list[pytest.Mark], plan: Plan) -> Plan:
+    names = sorted({marker.name for marker in markers})
+    if len(names) > 1:
+        msg = f"the markers {' and '.join(names)} contradict each other: keep one of them"
+        raise ScriptError(msg)
+    for marker in markers:
+        keywords = _keywords(marker)
+        try:
+            plan = _PARSERS[marker.name](plan, keywords)
+        except ScriptError as error:
+            msg = f"@pytest.mark.{marker.name}: {error}"
+            raise ScriptError(msg) from None
+    return plan
+
+
+def _keywords(marker: pytest.Mark) -> Mapping[str, Any]:
+    legal = ", ".join(MARKERS[marker.name])
+    if marker.args:
+        msg = f"@pytest.mark.{marker.name} takes keywords only, got {marker.args[0]!r}: give some of {legal}"
+        raise ScriptError(msg)
+    if wrong := [name for name in marker.kwargs if name not in MARKERS[marker.name]]:
+        msg = f"@pytest.mark.{marker.name}: unknown keyword {wrong[0]!r}: give some of {legal}"
+        raise ScriptError(msg)
+    return marker.kwargs
+
+
+def _assert_no_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
+    plan = replace(plan, strict=True)
+    if "grace" in keywords:
+        plan = replace(plan, grace=duration(keywords["grace"], "grace"))
+    if "ignore" in keywords:
+        plan = replace(plan, ignore=(*plan.ignore, *compile_ignores(keywords["ignore"], "ignore")))
+    if "kinds" in keywords:
+        plan = replace(plan, kinds=check_kinds(keywords["kinds"], "kinds"))
+    if "contain" in keywords:
+        if not isinstance(contain := keywords["contain"], bool):
+            msg = f"contain={contain!r}: give True or False"
+            raise ScriptError(msg)
+        plan = replace(plan, contain=contain)
+    return plan
+
+
+def _allow_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
+    reason = keywords.get("reason")
+    if not isinstance(reason, str) or not reason.strip():
+        msg = f"reason={reason!r}: give a text that says why, such as reason='#123: shutdown is not ours'"
+        raise ScriptError(msg)
+    return replace(plan, allowed=reason)
+
+
+def _expect_leak(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
+    kind, match = keywords.get("kind"), keywords.get("match")
+    if kind is not None and kind not in KINDS:
+        msg = f"kind={kind!r} is not known: give one of {', '.join(KINDS)}"
+        raise ScriptError(msg)
+    pattern = None
+    if match is not None:
+        try:
+            pattern = re.compile(match)
+        except (re.error, TypeError) as error:
+            msg = f"match={match!r} is not a regular expression: {error}"
+            raise ScriptError(msg) from None
+    if kind is not None and kind not in plan.kinds:
+        plan = replace(plan, kinds=plan.kinds | {kind})
+    return replace(plan, expected=(kind, pattern))
+
+
+_PARSERS: dict[str, Callable[[Plan, Mapping[str, Any]], Plan]] = {
+    "assert_no_leaks": _assert_no_leaks,
+    "allow_leaks": _allow_leaks,
+    "expect_leak": _expect_leak,
+}
+
+
+def check_kinds(kinds: object, name: str) -> frozenset[str]:
+    """Return kinds as a set.
+
+    Raises:
+        ScriptError: one is not known; it lists those that are.
+    """
+    given = [kinds] if isinstance(kinds, str) else list(kinds) if isinstance(kinds, Iterable) else [kinds]
+    if wrong := [kind for kind in given if kind not in KINDS]:
+        msg = f"{name}: {wrong[0]!r} is not known: give some of {', '.join(KINDS)}"
+        raise ScriptError(msg)
+    return frozenset(given)

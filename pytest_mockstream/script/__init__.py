@@ -1,0 +1,1 @@
+"""What a stream plays: steps, chunks, their pacing, and the script that they make."""

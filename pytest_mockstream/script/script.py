@@ -1,0 +1,270 @@
+"""What a stream will play: a row of steps, and how they are played.
+
+The wall: no clock, no input or output. A script is checked whole when it is made; nothing is left to go wrong
+while it plays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pytest_mockstream._base.errors import ScriptError
+
+from .chunks import StreamChunk, ToolCallDelta, Transcript, Usage
+from .gate import Gate
+from .pacing import Pacing
+from .shape import Between, Fragment, LineEnding, Shape
+from .steps import (
+    CONTENT,
+    STEPS,
+    Chunking,
+    Content,
+    HTTPError,
+    Played,
+    Reasoning,
+    Step,
+    Text,
+    ToolCall,
+    Wait,
+    cut_step,
+    is_end,
+)
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
+_DEFAULTS = {"chunking": "word", "times": 1}
+
+
+class Script:
+    r"""A tuple of steps and how they are to be played; frozen, and checked whole when it is made.
+
+    Args:
+        *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
+            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps; it may have no settings.
+        delay: seconds before each chunk; None leaves it to the client. See also ``tokens_per_second``.
+        ttft: seconds before the first chunk.
+        jitter: gaps vary by up to so many seconds.
+        seed: of the jitter.
+        tokens_per_second: instead of ``delay``.
+        chunking: how text is cut: ``"word"``, ``"char"``, a number of characters, or a callable ``str -> list[str]``.
+        finish_reason: why the model stops; default ``"stop"``, or ``"tool_calls"`` if the script calls a tool.
+        usage: tokens used; default: words of the prompt and number of chunks.
+        times: how many requests the script answers; None for any number.
+        fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
+        line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
+        between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
+        duplicate: every so-many-th frame of the HTTP body comes twice.
+
+    Attributes:
+        options: the settings that are not the default.
+        chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
+
+    Raises:
+        ScriptError: something in it cannot be played.
+    """
+
+    __slots__ = (
+        "_cuts",
+        "chunk_count",
+        "chunking",
+        "finish_reason",
+        "gates",
+        "options",
+        "pacing",
+        "shape",
+        "steps",
+        "times",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        *steps: Step | Script | str,
+        delay: float | str | None = None,
+        ttft: float | str | None = None,
+        jitter: float | str | None = None,
+        seed: int | None = None,
+        tokens_per_second: float | None = None,
+        chunking: Chunking = "word",
+        finish_reason: str | None = None,
+        usage: Usage | None = None,
+        times: int | None = 1,
+        fragment: Fragment | None = None,
+        line_ending: LineEnding | None = None,
+        between: Between | None = None,
+        duplicate: int | None = None,
+    ) -> None:
+        given = {
+            "delay": delay,
+            "ttft": ttft,
+            "jitter": jitter,
+            "seed": seed,
+            "tokens_per_second": tokens_per_second,
+            "chunking": chunking,
+            "finish_reason": finish_reason,
+            "usage": usage,
+            "times": times,
+            "fragment": fragment,
+            "line_ending": line_ending,
+            "between": between,
+            "duplicate": duplicate,
+        }
+        self.options: dict[str, Any] = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
+        self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
+        self.steps = tuple(_coerce(steps))
+        self.pacing = Pacing(
+            delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
+            ttft=ttft,  # type: ignore[arg-type]
+            jitter=jitter,  # type: ignore[arg-type]
+            seed=seed,
+            tokens_per_second=tokens_per_second,
+        )
+        self.chunking = chunking
+        called = any(isinstance(step, ToolCall) for step in self.steps)
+        self.finish_reason = finish_reason if finish_reason is not None else "tool_calls" if called else "stop"
+        self.usage = usage
+        self.times = times
+        self._check()
+        self.gates = tuple(step for step in self.steps if isinstance(step, Gate))
+        self._cuts = tuple(cut_step(step, chunking) for step in self.steps)
+        self.chunk_count = sum(map(len, self._cuts)) + self._is_whole()
+
+    def __repr__(self) -> str:
+        return f"Script({', '.join(map(repr, self.steps))})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Script):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((len(self.steps), self.finish_reason, self.times))
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.steps, self.pacing, self.shape, self._cuts, self.finish_reason, self.usage, self.times)
+
+    def _check(self) -> None:
+        if self.times is not None and (
+            isinstance(self.times, bool) or not isinstance(self.times, int) or self.times < 1
+        ):
+            msg = f"times={self.times!r}: give an int > 0, or None to answer any number of requests"
+            raise ScriptError(msg)
+        if not isinstance(self.finish_reason, str) or not self.finish_reason:
+            msg = f"finish_reason={self.finish_reason!r}: give a str that is not empty, such as 'stop' or 'length'"
+            raise ScriptError(msg)
+        if self.usage is not None and not isinstance(self.usage, Usage):
+            msg = f"usage={self.usage!r}: give a Usage(prompt_tokens=..., completion_tokens=...)"
+            raise ScriptError(msg)
+        for position, step in enumerate(self.steps):
+            self._check_place(position, step)
+
+    def _check_place(self, position: int, step: Step) -> None:
+        if is_end(step) and position + 1 < len(self.steps):
+            msg = f"{self.steps[position + 1]!r} is never played: it comes after {step!r}, which ends the stream"
+            raise ScriptError(msg)
+        if isinstance(step, HTTPError):
+            for before in self.steps[:position]:
+                if not isinstance(before, Wait | Gate):
+                    msg = f"{step!r} comes after {before!r}: a status is sent before any content; use ErrorEvent there"
+                    raise ScriptError(msg)
+
+    def _is_whole(self) -> bool:
+        return not self.steps or not is_end(self.steps[-1])
+
+    def schedule(
+        self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
+    ) -> Iterator[Played[StreamChunk]]:
+        """Yield what is to be played: chunks, each with a ``Wait`` before it if it takes time, and all other steps.
+
+        Args:
+            pacing: decides what this script leaves open.
+            salt: tells apart the jitter of streams that share a seed.
+            prompt_tokens: for the usage, where the script gives none.
+        """
+        transcript = Transcript()
+        index = 0
+        for unit in self.units(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
+            if isinstance(unit, str):
+                transcript.append(unit)
+                yield StreamChunk(index=index, delta=unit, _transcript=transcript)
+            elif isinstance(unit, StreamChunk):
+                transcript.append(unit.delta)
+                object.__setattr__(unit, "_transcript", transcript)  # nobody else has seen it yet
+                yield unit
+            else:
+                yield unit
+                continue
+            index += 1
+
+    def units(
+        self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
+    ) -> Iterator[Played[StreamChunk | str]]:
+        """Do as ``schedule``, in fewer words: a chunk that is nothing but text is that text.
+
+        What makes bytes of chunks has no use for more, and most chunks are such.
+        """
+        gaps = (self.pacing if pacing is None else self.pacing.over(pacing)).gaps(salt=salt)
+        index = calls = 0
+        for step, deltas in zip(self.steps, self._cuts, strict=True):
+            if not isinstance(step, CONTENT):
+                yield step
+                continue
+            is_text = isinstance(step, Text)
+            for place, delta in enumerate(deltas):
+                if gap := next(gaps):
+                    yield Wait(gap)
+                if is_text and index:
+                    yield delta
+                else:
+                    yield _chunk(step, delta, index=index, call=calls, first=place == 0)
+                index += 1
+            calls += isinstance(step, ToolCall)
+        if self._is_whole():
+            yield StreamChunk(
+                index=index,
+                role=None if index else "assistant",
+                finish_reason=self.finish_reason,
+                usage=self.usage or Usage(prompt_tokens=prompt_tokens, completion_tokens=index),
+            )
+
+
+def _coerce(steps: Iterable[object]) -> Iterator[Step]:
+    for step in steps:
+        if isinstance(step, str):
+            yield Text(step)
+        elif isinstance(step, Script):
+            if step.options:
+                msg = f"{step!r} has settings of its own ({step.options}), which get lost inside of another script"
+                raise ScriptError(msg + ": give them to the outer one, or queue the script alone")
+            yield from step.steps
+        elif isinstance(step, STEPS):
+            yield step
+        else:
+            msg = (
+                f"{step!r} is not a step. A step is a str, or one of: {', '.join(kind.__name__ for kind in STEPS)}."
+                + _hint(step)
+            )
+            raise ScriptError(msg)
+
+
+def _hint(step: object) -> str:
+    if isinstance(step, type) and issubclass(step, STEPS):
+        return f" Did you mean {step.__name__}()?"
+    if isinstance(step, list | tuple):
+        return f" For exact deltas write Text({step!r})."
+    if isinstance(step, int | float) and not isinstance(step, bool):
+        return f" For a pause write Wait({step!r})."
+    return ""
+
+
+def _chunk(step: Content, delta: str, *, index: int, call: int, first: bool) -> StreamChunk:
+    role = None if index else "assistant"
+    if isinstance(step, Text):
+        return StreamChunk(index=index, delta=delta, role=role)
+    if isinstance(step, ToolCall):
+        identity = {"id": step.id or f"call_{call + 1}", "name": step.name} if first else {}
+        return StreamChunk(index=index, tool_call=ToolCallDelta(index=call, arguments=delta, **identity), role=role)
+    if isinstance(step, Reasoning):
+        return StreamChunk(index=index, reasoning=delta, role=role)
+    return StreamChunk(index=index, refusal=delta, role=role)

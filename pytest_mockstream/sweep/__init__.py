@@ -1,0 +1,30 @@
+"""Run a coroutine once for each place where it can be cancelled, and once for each place where its stream can break.
+
+The wall: uses what a door offers and what the leak check finds; knows no pytest.
+"""
+
+from __future__ import annotations
+
+from .broken import DEFAULT_FAULTS, fault_of, faults_of
+from .cancel import sweep_cancellation
+from .faults import raises_of, sweep_faults
+from .problem import Problem
+from .result import SweepResult, Visit
+from .terms import Terms, flag
+from .threads import sweep_threads, trouble_of
+
+__all__ = [
+    "DEFAULT_FAULTS",
+    "Problem",
+    "SweepResult",
+    "Terms",
+    "Visit",
+    "fault_of",
+    "faults_of",
+    "flag",
+    "raises_of",
+    "sweep_cancellation",
+    "sweep_faults",
+    "sweep_threads",
+    "trouble_of",
+]

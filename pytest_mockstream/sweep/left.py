@@ -1,0 +1,110 @@
+"""What a run left behind: tasks and threads, which the leak check finds, and streams, which are in the ledger.
+
+The wall: the one place of the sweeps that knows who looks for leaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from pytest_mockstream._base.clock import sleep
+from pytest_mockstream._base.errors import LeakError
+from pytest_mockstream._base.notifier import Notifier
+from pytest_mockstream.leaks import leak_check
+from pytest_mockstream.playback import End, Playback
+from pytest_mockstream.playbook.ledger import Request, State, opened_requests
+from pytest_mockstream.playbook.playbook import playbooks
+
+from .problem import Problem, leaked
+from .terms import Terms
+
+_LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
+_LOOKS = 20
+
+
+class Remains:
+    """Looks what a block leaves: ``with`` where no loop runs, ``async with`` in a coroutine. What is left is ended.
+
+    Args:
+        terms: how long to wait for all that to end by itself, and what is meant to go on.
+
+    Attributes:
+        opened: the streams that were opened in the block.
+        problems: what is left, once the block is over.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self._grace = float(terms.grace)
+        self._check = leak_check(grace=self._grace, ignore=terms.ignore, contain=True)
+        self._stack = ExitStack()
+        self.opened: list[Request] = []
+        self.problems: tuple[Problem, ...] = ()
+
+    def __enter__(self) -> Self:
+        self.opened = self._stack.enter_context(opened_requests())
+        self._check.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        with self._stack:
+            _catch_up()
+            try:
+                self._check.__exit__(kind, error, tb)
+            except LeakError:
+                self.problems += (leaked(self._check.report),)
+            for pause in self._pauses():
+                sleep(pause)
+            self.problems += left_open(self.opened)
+
+    async def __aenter__(self) -> Self:
+        self.opened = self._stack.enter_context(opened_requests())
+        await self._check.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with self._stack:
+            _catch_up()
+            try:
+                await self._check.__aexit__(kind, error, tb)
+            except LeakError:
+                self.problems += (leaked(self._check.report),)
+            for pause in self._pauses():
+                await Notifier().wait_async(0, pause)  # nobody notifies it
+            self.problems += left_open(self.opened)
+
+    def _pauses(self) -> Iterator[float]:
+        """Yield pauses as long as a server may still get to know that its client went away."""
+        for _ in range(_LOOKS):
+            if not any(
+                request.state == "open" and not isinstance(request.progress, Playback) for request in self.opened
+            ):
+                return
+            yield self._grace / _LOOKS
+
+
+def _catch_up() -> None:
+    """Let doors that serve from another thread hear of what this run asked, or it would be put down to the next."""
+    for playbook in playbooks():
+        playbook.catch_up()
+
+
+def left_open(opened: Iterable[Request]) -> tuple[Problem, ...]:
+    """Return the streams that nobody closed, and close them."""
+    left = [request for request in opened if request.state in {"open", "dropped"}]
+    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in left)
+    for request in left:
+        end_stream(request, "close")
+    return found
+
+
+def end_stream(request: Request, how: str) -> None:
+    """End a stream as its own ``close()`` or ``cancel()`` would; only what is open."""
+    state, ending = _LEAVING[how]
+    progress: Any = request.progress
+    if request.settle(state) and progress is not None:
+        getattr(progress, "playback", progress).stop(ending)

@@ -1,0 +1,116 @@
+"""What can be wrong with a run, in words: what happened, and what to do.
+
+The wall: text and frozen data only. What neighbours differ in stands apart, so that a table can put them in one row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_mockstream.leaks import Leak, LeakReport, creators, entries
+from pytest_mockstream.script.steps import Fault, Stall, Truncate
+
+SWALLOWED = (
+    "Let CancelledError out: catch Exception, not BaseException, and `raise` at the end of a handler that must see it."
+    " Where completing is meant: allow_completion=True."
+)
+CLEAN_UP = (
+    "A clean-up that waits can be cancelled, too: do what must not be left out before its first await, or put it in"
+    " asyncio.shield()."
+)
+CUT_SHORT = (
+    "An SDK takes a stream that just ends for a whole one: look for its finish reason before you report success."
+    " Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it."
+)
+HIDDEN = (
+    "Let the error of a broken stream out, or raise one of your own."
+    " Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it."
+)
+SILENCE = (
+    "Nothing of its own ends it when a stream falls silent: give the read a timeout. If it has one, shorten it for the"
+    " test, raise patience=, or run in virtual time."
+)
+OVERSTAYED = (
+    "What it waits for must end, too, when the run is cancelled or its stream breaks."
+    " If it only takes long, raise patience=."
+)
+ASSERTED = (
+    "A failed assertion is no report of a broken stream: let the code under test raise, and assert in check=."
+    " To let it count: raises=AssertionError."
+)
+UNLISTED = "Catch it and raise what your callers expect, or list it in raises=."
+UNSCRIPTED = "Code that ends asks for nothing more. Where asking is meant: respond(...) once more, or with times=None."
+
+_NUMBER = re.compile(r"^(Task|Thread)-\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that was wrong with a run.
+
+    Attributes:
+        text: what happened.
+        value: what it returned, at the end of the text; "" where that does not matter.
+        hint: what to do.
+        leaks: what the leak check found.
+    """
+
+    text: str
+    value: str = ""
+    hint: str = ""
+    leaks: tuple[Leak, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text + self.value
+
+
+def told(problems: Sequence[Problem]) -> str:
+    """Return the same problem of several neighbours in words."""
+    values = list(dict.fromkeys(problem.value for problem in problems))
+    if len(values) > 3:
+        values[2:-1] = ["..."]
+    return problems[0].text + ", ".join(values)
+
+
+def alike(problem: Problem) -> Problem:
+    """Return what a problem has in common with that of a neighbour."""
+    return replace(problem, value="", leaks=())
+
+
+def leaked(report: LeakReport) -> Problem:
+    """Return what a run left running. Automatic names are left out, for they differ from run to run."""
+    unnumbered = [replace(leak, name=_NUMBER.sub(r"\1-N", leak.name)) for leak in report.leaks]
+    things = "1 thing" if len(unnumbered) == 1 else f"{len(unnumbered)} things"
+    text = "\n".join([f"it left {things} running, still there after {report.grace:.2f} s:", *entries(unnumbered)])
+    return Problem(
+        text, hint=f"To exempt what is meant to live on: ignore={creators(unnumbered)!r}.", leaks=report.leaks
+    )
+
+
+def reported_success(fault: object, returned: object) -> Problem:
+    """Return that a run with a broken stream completed."""
+    hint = CUT_SHORT if isinstance(fault, Truncate) else HIDDEN
+    return Problem("it reported success on a broken stream: it returned ", f"{returned!r:.80}", hint)
+
+
+def hung(limit: float, where: str, fault: Fault | str | None = None) -> Problem:
+    """Return that a run did not end."""
+    hint = SILENCE if isinstance(fault, Stall) else OVERSTAYED
+    return Problem(f"it did not end within {limit:.3g} s: it waits at {where}", hint=hint)
+
+
+def asked_more(errors: Iterable[BaseException]) -> tuple[Problem, ...]:
+    """Return the requests that no script was left for."""
+    found = [str(error).splitlines()[0] for error in errors]
+    if not found:
+        return ()
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return (Problem(f"it asked for more than in its first run{more}: {found[0]}", hint=UNSCRIPTED),)
+
+
+def said(error: BaseException) -> str:
+    """Return an exception as a report says it: by the first line of its message."""
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

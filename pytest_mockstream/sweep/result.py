@@ -1,0 +1,195 @@
+"""What a sweep found, as a value and as a table.
+
+The wall: frozen data in, text out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from pytest_mockstream._base.callsite import CallSite
+from pytest_mockstream._base.errors import SweepError
+
+from .places import described
+from .problem import Problem, alike, told
+from .terms import TRIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One run, and what was wrong with it.
+
+    Attributes:
+        point: the number of the place, from 1; 0 is the run that nothing was done to.
+        what: what was done there: ``"cancelled"``, or ``"Truncate before chunk {} of answer 1"``.
+        chunk: the number of the chunk, from 1, where a stream was broken.
+        place: the line of the user's code that was waiting.
+        child: where a task stood that the code under test had started, if it was that one that had just begun to wait.
+        again: the line of the clean-up where it was cancelled once more, or None.
+        problems: what was wrong; nothing, if empty.
+    """
+
+    point: int
+    what: str
+    chunk: int | None = None
+    place: CallSite | None = None
+    child: CallSite | None = None
+    again: CallSite | None = None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.problems
+
+    @property
+    def hints(self) -> list[str]:
+        """What to do, each thing once."""
+        return [hint for hint in dict.fromkeys(problem.hint for problem in self.problems) if hint]
+
+    def __str__(self) -> str:
+        return _row([self])
+
+    def said(self, chunks: str) -> str:
+        """Return what was done where, with the numbers of the chunks."""
+        if not self.point:
+            return self.what
+        text = f"{self.what.format(chunks)} at {described(self.place)}"
+        if self.child:
+            text += f"\nwhile its task stood at {described(self.child)}"
+        if self.again:
+            text += f"\nand once more at {described(self.again)}"
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepResult:
+    """Everything that one sweep found; ``print`` it for a table.
+
+    Attributes:
+        title: what was swept.
+        points: how many places there are.
+        visits: one for each run, in the order of the points; those that were cancelled once more, too.
+        left_out: how many places ``max_points`` or ``point`` left out.
+        not_reached: places that a run of their own did not come by.
+        later_points: the fewest and the most points of later runs that went on to their end, if not those of the first.
+        broken_off: why the sweep stopped before its end, or "".
+    """
+
+    title: str
+    points: int
+    visits: tuple[Visit, ...] = ()
+    left_out: int = 0
+    not_reached: tuple[int, ...] = ()
+    later_points: tuple[int, int] | None = None
+    broken_off: str = ""
+
+    @property
+    def bad(self) -> tuple[Visit, ...]:
+        """The runs that something was wrong with."""
+        return tuple(visit for visit in self.visits if not visit.ok)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was wrong anywhere."""
+        return not self.bad
+
+    @property
+    def steady(self) -> bool:
+        """Whether the code under test took the same way each time, so that every point could be visited."""
+        return not self.not_reached and self.later_points is None
+
+    def raise_if_bad(self) -> None:
+        """Raise ``SweepError`` if something was wrong.
+
+        Raises:
+            SweepError: it names every bad place.
+        """
+        if not self.ok:
+            raise SweepError(self.report(), self)
+
+    def report(self) -> str:
+        """Return every bad place with what was wrong there, and what to do."""
+        first = next((visit.point for visit in self.bad if visit.point), None)
+        alone = () if first is None else (f"To run one alone: point={first}.",)
+        news = list(_news(self.bad))
+        hints = dict.fromkeys(hint for visit in news for hint in visit.hints)
+        return self._text(news, [*hints, *self._notes(), *alone])
+
+    def unsteadiness(self) -> str:
+        """Return what the code under test did otherwise in one run than in another, or ""."""
+        if self.steady:
+            return ""
+        text = f"The code under test does not take the same way each time: its first run had {self.points} points"
+        if self.later_points is not None:
+            fewest, most = self.later_points
+            text += f", later ones had {fewest}" + (f" to {most}" if most > fewest else "")
+        if self.not_reached:
+            listed = ", ".join(map(str, self.not_reached[:10])) + (", ..." if len(self.not_reached) > 10 else "")
+            text += f"; points that were not come by, each tried {TRIES} times: {listed}"
+        return text + (
+            ". Build inside make_coroutine what it builds or caches the first time, and seed what is random;"
+            " real sockets, threads and clocks wake it as they like."
+        )
+
+    def __str__(self) -> str:
+        return self._text(self.visits, self._notes())
+
+    def _text(self, visits: Iterable[Visit], notes: Iterable[str]) -> str:
+        return "\n".join([self._headline(), *_rows(visits), *(f"  {note}" for note in notes)])
+
+    def _headline(self) -> str:
+        points = len({visit.point for visit in self.visits if visit.point})
+        bad = len({visit.point for visit in self.bad})
+        clean = "all clean" if not bad else f"{bad} bad"
+        return f"{self.title}: {points} of {self.points} points visited in {len(self.visits)} runs, {clean}"
+
+    def _notes(self) -> Iterator[str]:
+        if not self.points and self.ok:
+            yield "It never waits: there is no place where it could be cancelled."
+        if self.left_out:
+            yield f"{self.left_out} of {self.points} points were left out (max_points or point)."
+        if not self.steady:
+            yield self.unsteadiness()
+        if self.broken_off:
+            yield self.broken_off
+
+
+def _news(visits: Iterable[Visit]) -> Iterator[Visit]:
+    """Leave out what a second cancellation at a place met, if the first one alone had met it already."""
+    known: set[tuple[object, ...]] = set()
+    for visit in visits:
+        met = (visit.point, *(problem.text for problem in visit.problems))
+        if not visit.again:
+            known.add(met)
+        if not visit.again or met not in known:
+            yield visit
+
+
+def _rows(visits: Iterable[Visit]) -> list[str]:
+    """Return the table's rows; neighbours that differ in nothing but their numbers and what they returned share one."""
+    groups = [list(group) for _, group in groupby(visits, key=_common)]
+    spans = [_span([visit.point for visit in group]) for group in groups]
+    width = max(map(len, spans), default=0)
+    return [
+        f"  {span:>{width}}  {'ok ' if group[0].ok else 'BAD'}  " + _row(group).replace("\n", "\n" + " " * (width + 9))
+        for span, group in zip(spans, groups, strict=True)
+    ]
+
+
+def _common(visit: Visit) -> Visit:
+    return replace(visit, point=min(visit.point, 1), chunk=None, problems=tuple(map(alike, visit.problems)))
+
+
+def _row(group: list[Visit]) -> str:
+    lines = [group[0].said(_span([visit.chunk or 0 for visit in group]))]
+    for problems in zip(*(visit.problems for visit in group), strict=True):
+        lines += [f"  {line}" for line in told(problems).splitlines()]
+    return "\n".join(lines)
+
+
+def _span(numbers: list[int]) -> str:
+    first, last = numbers[0], numbers[-1]
+    return str(first) if first == last else f"{first}-{last}"

@@ -1,0 +1,59 @@
+"""Chunks put together again: the blocks of a reply, in the order in which they came.
+
+The wall: pure; knows no provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pytest_mockstream.script.chunks import StreamChunk
+
+Kind: TypeAlias = Literal["text", "reasoning", "refusal", "tool_call"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Neighbouring chunks of one kind; one tool call is one block.
+
+    Attributes:
+        kind: what it is.
+        text: its text; of a tool call, the JSON text of the arguments.
+        id: of a tool call.
+        name: of a tool call's tool.
+        index: of a tool call, from 0 in the reply.
+    """
+
+    kind: Kind
+    text: str = ""
+    id: str = ""
+    name: str = ""
+    index: int = 0
+
+
+def piece_of(chunk: StreamChunk) -> Block:
+    """Return what one chunk adds to its block."""
+    if (call := chunk.tool_call) is not None:
+        return Block(kind="tool_call", text=call.arguments, id=call.id or "", name=call.name or "", index=call.index)
+    if chunk.reasoning:
+        return Block(kind="reasoning", text=chunk.reasoning)
+    if chunk.refusal:
+        return Block(kind="refusal", text=chunk.refusal)
+    return Block(kind="text", text=chunk.delta)
+
+
+def blocks_of(chunks: Iterable[StreamChunk]) -> list[Block]:
+    """Return the blocks of a reply."""
+    gathered: list[tuple[Block, list[str]]] = []
+    for piece in map(piece_of, chunks):
+        first = gathered[-1][0] if gathered else None
+        if first is not None and (first.kind, first.index) == (piece.kind, piece.index):
+            gathered[-1][1].append(piece.text)
+        elif piece.text or piece.kind == "tool_call":
+            gathered.append((piece, [piece.text]))
+    return [
+        Block(kind=first.kind, text="".join(texts), id=first.id, name=first.name, index=first.index)
+        for first, texts in gathered
+    ]

@@ -1,0 +1,178 @@
+"""Gemini: ``POST {base}/v1beta/models/M:generateContent`` and ``:streamGenerateContent``, and Vertex AI's paths.
+
+The API: https://ai.google.dev/api/generate-content; a stream is an event stream with ``?alt=sse`` and one
+JSON array without. A function call comes whole.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_mockstream.script.chunks import StreamChunk, Usage
+from pytest_mockstream.script.steps import ErrorEvent
+from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of
+from pytest_mockstream.wire.calls import arguments_of, broken_arguments, call_message
+from pytest_mockstream.wire.errors import GEMINI_STATUS, gemini_error
+from pytest_mockstream.wire.format import Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.reading import joined_text, objects, rest
+from pytest_mockstream.wire.sse import Event, Framing, json_text
+
+#: What a model that thought before it called a tool wants back: https://ai.google.dev/gemini-api/docs/thought-signatures
+SIGNATURE = "bW9ja3N0cmVhbS10aG91Z2h0"
+
+
+def _parse(body: Json, groups: Mapping[str, str], query: Mapping[str, str]) -> Ask:
+    streaming, alt = groups["method"] == "streamGenerateContent", query.get("alt", "json")
+    if alt not in {"sse", "json"}:
+        raise BadRequestError(f"'alt' must be 'sse' or 'json', but it is {alt!r}")
+    if "stream" in body:
+        raise BadRequestError("'stream' is no field of it: streaming is asked for by ':streamGenerateContent'")
+    if alt == "sse" and not streaming:
+        raise BadRequestError("'alt=sse' is for ':streamGenerateContent'; ':generateContent' does not stream")
+    framing: Framing | None = None if not streaming else "sse" if alt == "sse" else "array"
+    instruction = body.get("systemInstruction", body.get("system_instruction"))
+    messages: list[Mapping[str, Any]] = []
+    if instruction:
+        messages.append({"role": "system", "content": _text_of(instruction)})
+    contents = (
+        [body["contents"]] if isinstance(body.get("contents"), dict) else objects(body, "contents", required=True)
+    )
+    for content in contents:
+        messages.extend(_normalised(content))
+    taken = ("contents", "systemInstruction", "system_instruction", "tools")
+    return Ask(
+        model=groups["model"],
+        messages=messages,
+        tools=objects(body, "tools"),
+        params=rest(body, *taken),
+        framing=framing,
+    )
+
+
+def _text_of(content: object) -> str:
+    return joined_text(content.get("parts", content)) if isinstance(content, Mapping) else joined_text(content)
+
+
+def _normalised(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    given = content.get("parts", [])
+    parts = [part for part in ([given] if isinstance(given, dict) else given) if isinstance(part, dict)]
+    role = "assistant" if content.get("role") == "model" else "user"
+    responses = [part["functionResponse"] for part in parts if isinstance(part.get("functionResponse"), dict)]
+    calls = [part["functionCall"] for part in parts if isinstance(part.get("functionCall"), dict)]
+    said = [part for part in parts if "functionResponse" not in part and "functionCall" not in part]
+    for response in responses:
+        result = json.dumps(response.get("response"), ensure_ascii=False)
+        yield {"role": "tool", "name": response.get("name"), "tool_call_id": response.get("id"), "content": result}
+    if calls:
+        text = joined_text([part for part in said if not part.get("thought")])
+        yield call_message(text, [(call.get("id"), call.get("name"), call.get("args") or {}) for call in calls])
+    elif said or not responses:
+        yield {"role": role, "content": said}
+
+
+class _Encoder:
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._unsigned = False
+
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
+        return tuple(self._events(chunk))
+
+    def _events(self, chunk: StreamChunk) -> Iterator[Event]:
+        if chunk.finish_reason is not None:
+            part = {"text": ""} | self._signature()
+            yield self._event([part], chunk.usage or Usage(), self._reply.finish_reason)
+            return
+        piece = piece_of(chunk)
+        part = _part(piece)
+        if piece.kind == "reasoning":
+            self._unsigned = True
+        else:
+            part |= self._signature()
+        yield self._event([part])
+
+    def text(self, text: str) -> Event | None:
+        return None if self._unsigned else self._event([{"text": text}])
+
+    def ping(self) -> Event:
+        return self._event([{"text": ""}])
+
+    def error(self, error: ErrorEvent) -> Event:
+        return Event(json_text(gemini_error(GEMINI_STATUS.get(error.type or "", 503), error.message, error.type)))
+
+    def _signature(self) -> Json:
+        signed, self._unsigned = self._unsigned, False
+        return {"thoughtSignature": SIGNATURE} if signed else {}
+
+    def _event(self, parts: list[Json], usage: Usage | None = None, finish_reason: str | None = None) -> Event:
+        return Event(json_text(_response(self._reply, parts, usage, finish_reason)))
+
+
+def _part(block: Block) -> Json:
+    if block.kind == "tool_call":
+        return {"functionCall": {"id": block.id, "name": block.name, "args": arguments_of(block.text)}}
+    return {"text": block.text} | ({"thought": True} if block.kind == "reasoning" else {})
+
+
+def _response(reply: Reply, parts: list[Json], usage: Usage | None, finish_reason: str | None) -> Json:
+    candidate: Json = {"content": {"role": "model", "parts": parts}, "index": 0}
+    if finish_reason is not None:
+        candidate["finishReason"] = finish_reason
+    return {
+        "candidates": [candidate],
+        "usageMetadata": _usage(usage or Usage(prompt_tokens=reply.prompt_tokens)),
+        "modelVersion": reply.ask.model,
+        "responseId": f"response-{reply.number}",
+    }
+
+
+def _usage(usage: Usage) -> Json:
+    told = {"promptTokenCount": usage.prompt_tokens, "totalTokenCount": usage.total_tokens}
+    # Unlike OpenAI's count of what came out, this one is without the thoughts.
+    if usage.completion_tokens:
+        told["candidatesTokenCount"] = usage.completion_tokens - usage.reasoning_tokens
+    return told | ({"thoughtsTokenCount": usage.reasoning_tokens} if usage.reasoning_tokens else {})
+
+
+def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
+    blocks = blocks_of(chunks)
+    parts = [_part(block) for block in blocks] or [{"text": ""}]
+    for before, (block, part) in zip([None, *blocks], zip(blocks, parts, strict=False), strict=False):
+        if before is not None and before.kind == "reasoning" and block.kind != "reasoning":
+            part["thoughtSignature"] = SIGNATURE
+    return _response(reply, parts, (chunks[-1].usage if chunks else None) or Usage(), reply.finish_reason)
+
+
+FORMAT = WireFormat(
+    name="Gemini",
+    provider="gemini",
+    shown="POST …/models/M:generateContent and :streamGenerateContent",
+    path=re.compile(r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+):(?P<method>(?:g|streamG)enerateContent)$"),
+    parse=_parse,
+    encoder=_Encoder,
+    whole=_whole,
+    error=gemini_error,
+    error_status=GEMINI_STATUS,
+    finish_reasons=words(
+        "RECITATION",
+        "LANGUAGE",
+        "OTHER",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "MALFORMED_FUNCTION_CALL",
+        "IMAGE_SAFETY",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        stop="STOP",
+        length="MAX_TOKENS",
+        tool_calls="STOP",
+        content_filter="SAFETY",
+        function_call="STOP",
+    ),
+    objection=lambda _ask, script: broken_arguments(script),
+    whole_calls=True,
+)

@@ -1,0 +1,277 @@
+"""OpenAI Responses: ``POST {base}/responses``.
+
+Streaming: https://platform.openai.com/docs/api-reference/responses-streaming; the object:
+https://platform.openai.com/docs/api-reference/responses/object. Each event is named, numbered from 0 without a gap, and
+there is no ``[DONE]``. Reasoning is told as a summary, the only reasoning that OpenAI's own models show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_mockstream.script.chunks import StreamChunk, Usage
+from pytest_mockstream.script.steps import ErrorEvent
+from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of
+from pytest_mockstream.wire.calls import call_message
+from pytest_mockstream.wire.errors import OPENAI_STATUS, openai_error
+from pytest_mockstream.wire.format import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.reading import flag, joined_text, objects, rest, text_field
+from pytest_mockstream.wire.sse import Event, json_text
+
+_TAKEN = ("model", "input", "instructions", "tools", "stream", "stream_options")
+# What a response repeats of its request, and what it says where the request was silent.
+_REPEATED: Json = {
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "top_p": 1.0,
+    "truncation": "disabled",
+}
+_INCOMPLETE = ("max_output_tokens", "content_filter")
+
+
+def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
+    model = text_field(body, "model")
+    instructions = joined_text(body.get("instructions") or "")
+    messages: list[Mapping[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
+    given = body.get("input")
+    if isinstance(given, str):
+        messages.append({"role": "user", "content": given})
+    elif given is None and (body.get("previous_response_id") or body.get("prompt") or body.get("conversation")):
+        pass  # the conversation is on the provider's side
+    elif isinstance(given, list):
+        messages.extend(_normalised(objects(body, "input", required=True)))
+    else:
+        raise BadRequestError("'input' must be text or a list of items")
+    return Ask(
+        model=model,
+        messages=messages,
+        tools=objects(body, "tools"),
+        params=rest(body, *_TAKEN),
+        framing="sse" if flag(body, "stream") else None,
+    )
+
+
+def _normalised(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for item in items:
+        kind = item.get("type", "message")
+        if kind == "message":
+            yield {"role": item.get("role", "user"), "content": item.get("content", "")}
+        elif kind == "function_call":
+            yield call_message("", [(item.get("call_id"), item.get("name"), item.get("arguments", ""))])
+        elif kind == "function_call_output":
+            output = item.get("output", "")
+            yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": joined_text(output)}
+        else:  # of reasoning and of tools that run on the provider's side, the type tells whose it is
+            yield dict(item) | {"role": "tool" if str(kind).endswith("_output") else "assistant"}
+
+
+class _Encoder:
+    """Numbers the events, and remembers the items that the last event repeats."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self._sequence = 0
+        self._output: list[Json] = []
+        self._kind: str | None = None
+        self._text: list[str] = []
+
+    def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
+        return tuple(self._events(chunk))
+
+    def _events(self, chunk: StreamChunk) -> Iterator[Event]:
+        if chunk.role is not None:
+            begun = _response(self._reply, [], status="in_progress")
+            yield self._event("response.created", response=begun)
+            yield self._event("response.in_progress", response=begun)
+        if chunk.finish_reason is not None:
+            yield from self._finish(chunk.usage or Usage())
+            return
+        piece = piece_of(chunk)
+        yield from self._turn_to(piece)
+        self._text.append(piece.text)
+        yield self._delta(piece.text)
+
+    def text(self, text: str) -> None:
+        return None  # each event has a number of its own
+
+    def ping(self) -> None:
+        return None
+
+    def error(self, error: ErrorEvent) -> Event:
+        code = error.type or "server_error"
+        return self._event("error", code=code, message=error.message, param=None)
+
+    def _event(self, name: str, **fields: Any) -> Event:
+        number, self._sequence = self._sequence, self._sequence + 1
+        return Event(json_text({"type": name, **fields, "sequence_number": number}), name=name)
+
+    def _at(self, **place: int) -> Json:
+        return {"item_id": self._output[-1]["id"], "output_index": len(self._output) - 1, **place}
+
+    def _part_at(self) -> Json:
+        return self._at(content_index=len(self._output[-1]["content"]) - 1)
+
+    def _turn_to(self, piece: Block) -> Iterator[Event]:
+        same = self._kind == piece.kind and (piece.kind != "tool_call" or not piece.id)
+        if same:
+            return
+        yield from self._close_part()
+        if not (self._in_message() and piece.kind in {"text", "refusal"}):
+            yield from self._close_item("completed")
+            self._output.append(_item(self._reply, len(self._output), piece, status="in_progress"))
+            yield self._event("response.output_item.added", output_index=len(self._output) - 1, item=self._output[-1])
+        self._kind = piece.kind
+        yield from self._open_part()
+
+    def _in_message(self) -> bool:
+        return self._kind in {"text", "refusal"}
+
+    def _open_part(self) -> Iterator[Event]:
+        self._text = []
+        if self._kind == "reasoning":
+            part = {"type": "summary_text", "text": ""}
+            yield self._event("response.reasoning_summary_part.added", **self._at(summary_index=0), part=part)
+        elif self._in_message():
+            self._output[-1]["content"].append(_part(str(self._kind), ""))
+            yield self._event("response.content_part.added", **self._part_at(), part=self._output[-1]["content"][-1])
+
+    def _delta(self, text: str) -> Event:
+        match self._kind:
+            case "text":
+                return self._event("response.output_text.delta", **self._part_at(), delta=text, logprobs=[])
+            case "refusal":
+                return self._event("response.refusal.delta", **self._part_at(), delta=text)
+            case "reasoning":
+                return self._event("response.reasoning_summary_text.delta", **self._at(summary_index=0), delta=text)
+        return self._event("response.function_call_arguments.delta", **self._at(), delta=text)
+
+    def _close_part(self) -> Iterator[Event]:
+        text = "".join(self._text)
+        match self._kind:
+            case "reasoning":
+                at, part = self._at(summary_index=0), {"type": "summary_text", "text": text}
+                self._output[-1]["summary"] = [part]
+                yield self._event("response.reasoning_summary_text.done", **at, text=text)
+                yield self._event("response.reasoning_summary_part.done", **at, part=part)
+            case "tool_call":
+                self._output[-1]["arguments"] = text
+                yield self._event("response.function_call_arguments.done", **self._at(), arguments=text)
+            case "text" | "refusal":
+                at, part = self._part_at(), _part(self._kind, text)
+                self._output[-1]["content"][-1] = part
+                said = {"text": text, "logprobs": []} if self._kind == "text" else {"refusal": text}
+                name = "output_text" if self._kind == "text" else "refusal"
+                yield self._event(f"response.{name}.done", **at, **said)
+                yield self._event("response.content_part.done", **at, part=part)
+
+    def _close_item(self, status: str) -> Iterator[Event]:
+        if self._kind is not None:
+            self._output[-1]["status"] = status
+            yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=self._output[-1])
+            self._kind = None
+
+    def _finish(self, usage: Usage) -> Iterator[Event]:
+        status = _status(self._reply)
+        yield from self._close_part()
+        yield from self._close_item(status)
+        yield self._event(f"response.{status}", response=_response(self._reply, self._output, status, usage))
+
+
+def _status(reply: Reply) -> str:
+    return "incomplete" if reply.finish_reason in _INCOMPLETE else "completed"
+
+
+def _part(kind: str, text: str) -> Json:
+    if kind == "refusal":
+        return {"type": "refusal", "refusal": text}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _item(reply: Reply, index: int, block: Block, *, status: str) -> Json:
+    """Return an item without its text."""
+    name = f"{reply.number}_{index}"
+    if block.kind == "tool_call":
+        call = {"call_id": block.id, "name": block.name, "arguments": ""}
+        return {"id": f"fc_{name}", "type": "function_call", "status": status, **call}
+    if block.kind == "reasoning":
+        return {"id": f"rs_{name}", "type": "reasoning", "status": status, "summary": []}
+    return {"id": f"msg_{name}", "type": "message", "status": status, "role": "assistant", "content": []}
+
+
+def _response(reply: Reply, output: list[Json], status: str, usage: Usage | None = None) -> Json:
+    ask = reply.ask
+    system = [message["content"] for message in ask.messages[:1] if message.get("role") == "system"]
+    given = {name: value for name, value in ask.params.items() if name in _REPEATED and value is not None}
+    return {
+        "id": f"resp_{reply.number}",
+        "object": "response",
+        "created_at": CREATED,
+        "status": status,
+        "error": None,
+        "incomplete_details": {"reason": reply.finish_reason} if status == "incomplete" else None,
+        "instructions": system[0] if system else None,
+        "model": ask.model,
+        "output": output,
+        "tools": ask.tools,
+        "usage": None if usage is None else _usage(usage),
+        **_REPEATED,
+        **given,
+    }
+
+
+def _usage(usage: Usage) -> Json:
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
+    status = _status(reply)
+    output: list[Json] = []
+    for block in blocks_of(chunks):
+        in_message = bool(output) and output[-1]["type"] == "message" and block.kind in {"text", "refusal"}
+        if not in_message:
+            output.append(_item(reply, len(output), block, status="completed"))
+        item = output[-1]
+        if block.kind == "tool_call":
+            item["arguments"] = block.text
+        elif block.kind == "reasoning":
+            item["summary"] = [{"type": "summary_text", "text": block.text}]
+        else:
+            item["content"].append(_part(block.kind, block.text))
+    if output:
+        output[-1]["status"] = status
+    return _response(reply, output, status, (chunks[-1].usage if chunks else None) or Usage())
+
+
+FORMAT = WireFormat(
+    name="OpenAI Responses",
+    provider="openai",
+    shown="POST …/responses",
+    path=re.compile(r"/responses$"),
+    parse=_parse,
+    encoder=_Encoder,
+    whole=_whole,
+    error=openai_error,
+    error_status=OPENAI_STATUS,
+    finish_reasons=words(
+        stop="completed",
+        length="max_output_tokens",
+        tool_calls="completed",
+        content_filter="content_filter",
+        function_call="completed",
+    ),
+    garbled="response.output_text.delta",
+)

@@ -1,0 +1,115 @@
+"""Frames, and what a script's shape makes of them: doubled, interleaved, torn, cut anew.
+
+The wall: no clock, no provider. Steps that have no bytes pass through, so no byte comes later than it was due.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import NamedTuple
+
+from pytest_mockstream.script.shape import Shape
+from pytest_mockstream.script.steps import Disconnect, Played, Truncate
+
+_LONGEST_RANDOM = 64
+
+
+class Frame(NamedTuple):
+    """Bytes of a body that are handed over at once; a tuple, for each chunk makes one and they are made fastest.
+
+    Attributes:
+        data: the bytes.
+        chunks: how many chunks of the script are complete with them.
+        last: whether the body is whole with them.
+        piece: whether the script asked for a cut here, so that a door must not join them to others.
+    """
+
+    data: bytes
+    chunks: int = 0
+    last: bool = False
+    piece: bool = False
+
+
+def shaped(frames: Iterable[Played[Frame]], shape: Shape, *, between: bytes, seed: str) -> Iterable[Played[Frame]]:
+    """Give frames the shape that a script asks for.
+
+    Args:
+        frames: as the wire format makes them.
+        shape: what the script says about the bytes.
+        between: what stands between frames, where the script asks for something there.
+        seed: of ``fragment="random"``.
+    """
+    if shape.between is not None:
+        frames = _interleaved(frames, Frame(between))
+    if shape.duplicate is not None:
+        frames = _duplicated(frames, shape.duplicate)
+    return frames if shape.fragment is None else fragments(frames, _lengths(shape, seed))
+
+
+def _interleaved(frames: Iterable[Played[Frame]], between: Frame) -> Iterator[Played[Frame]]:
+    begun = False
+    for step in frames:
+        if isinstance(step, Frame):
+            if begun:
+                yield between
+            begun = True
+        yield step
+
+
+def _duplicated(frames: Iterable[Played[Frame]], every: int) -> Iterator[Played[Frame]]:
+    count = 0
+    for step in frames:
+        if isinstance(step, Frame):
+            count += 1
+            if count % every == 0:
+                yield Frame(step.data)
+        yield step
+
+
+def torn(steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+    """Put half a frame before a fault that asks for it: of one like the last, for no other is there to be cut."""
+    model = b"{"
+    for step in steps:
+        if isinstance(step, Frame):
+            model = step.data
+        elif isinstance(step, Truncate | Disconnect) and step.inside_frame:
+            yield Frame(model[: (len(model) + 1) // 2])
+        yield step
+
+
+def _lengths(shape: Shape, seed: str) -> Iterator[int]:
+    if isinstance(shape.fragment, int):
+        return repeat(shape.fragment)
+    if shape.fragment == "byte":
+        return repeat(1)
+    draw = random.Random(seed).randint  # noqa: S311 - places to cut at, not cryptography
+    return (draw(1, _LONGEST_RANDOM) for _ in repeat(None))
+
+
+def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterator[Played[Frame]]:
+    """Cut the body anew, across frames; what is held back goes out before any step that is not bytes."""
+    held, wanted = bytearray(), next(lengths)
+    chunks, last = 0, False
+    for step in steps:
+        if not isinstance(step, Frame):
+            if held:
+                yield Frame(bytes(held), chunks, last, piece=True)
+                held, chunks, last = bytearray(), 0, False
+            yield step
+            continue
+        # A reader that takes "\r" for a line end, as it should, is done with a frame before the "\n" behind it.
+        done_at = len(step.data) - step.data.endswith(b"\r\n")
+        place = 0
+        while place < len(step.data):
+            part = step.data[place : place + wanted - len(held)]
+            held += part
+            if place < done_at <= place + len(part):
+                chunks, last = chunks + step.chunks, step.last
+            place += len(part)
+            if len(held) == wanted:
+                yield Frame(bytes(held), chunks, last, piece=True)
+                held, chunks, last, wanted = bytearray(), 0, False, next(lengths)
+    if held:
+        yield Frame(bytes(held), chunks, last, piece=True)

@@ -1,0 +1,64 @@
+"""Reading requests: typed look-ups in a body of JSON, whose complaints name the field.
+
+The wall: pure; knows no provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .format import BadRequestError, Json
+
+
+def text_field(body: Mapping[str, Any], name: str) -> str:
+    """Return a text that must be there and not be empty."""
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadRequestError(f"{name!r} must be text that is not empty, {_got(body, name)}")
+    return value
+
+
+def flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    """Return a boolean; null and absent are the default."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise BadRequestError(f"{name!r} must be true or false, {_got(body, name)}")
+    return value
+
+
+def objects(body: Mapping[str, Any], name: str, *, required: bool = False) -> list[Mapping[str, Any]]:
+    """Return a list of JSON objects; null and absent are the empty list, unless it is required."""
+    value = body.get(name)
+    if value is None and not required:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise BadRequestError(f"{name!r} must be a list of objects, {_got(body, name)}")
+    if required and not value:
+        raise BadRequestError(f"{name!r} must not be empty")
+    return value
+
+
+def rest(body: Mapping[str, Any], *taken: str) -> Json:
+    """Return everything that was not taken."""
+    return {name: value for name, value in body.items() if name not in taken}
+
+
+def joined_text(parts: object) -> str:
+    """Return the text of a content: itself, or that of its text parts, one after the other."""
+    if isinstance(parts, str):
+        return parts
+    if isinstance(parts, Mapping):
+        text = parts.get("text", "")
+        return text if isinstance(text, str) else ""
+    return "".join(map(joined_text, parts)) if isinstance(parts, Iterable) else ""
+
+
+def _got(body: Mapping[str, Any], name: str) -> str:
+    if name not in body:
+        return "but it is missing"
+    value = body[name]
+    # Lists and objects are not repeated: they may hold anything.
+    return f"but it is a {type(value).__name__}" if isinstance(value, list | dict) else f"but it is {value!r:.80}"

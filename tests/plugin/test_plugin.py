@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import pytest_mockstream
+from pytest_mockstream import MockStreamClient
+from pytest_mockstream.plugin.settings import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def modes(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nasyncio_mode = auto\n")
+
+
+def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess("-p", "no:looptime_plugin", "-p", "no:randomly", *args)
+
+
+def test_fixture_gives_the_default_client(mock_stream_client: MockStreamClient) -> None:
+    assert type(mock_stream_client) is MockStreamClient
+
+
+async def test_fixture_works_in_async_tests(mock_stream_client: MockStreamClient) -> None:
+    async with mock_stream_client.complete_stream("hi") as stream:
+        assert await stream.aread() == mock_stream_client.default_text
+
+
+TIMES = """
+    def test_it(mock_stream_client):
+        mock_stream_client.respond("a b c")
+        print("instants", [round(c.timestamp, 4) for c in mock_stream_client.complete_stream("hi")])
+"""
+
+
+@pytest.mark.parametrize(
+    ("marker", "args", "ini", "instants"),
+    [
+        ("", [], "", "[0.0, 0.0, 0.0, 0.0]"),
+        ("", [], "mockstream_delay = 1ms", "[0.001, 0.002, 0.003, 0.003]"),
+        ("", ["--mockstream-delay=2ms"], "mockstream_delay = 1s", "[0.002, 0.004, 0.006, 0.006]"),
+        ("delay=0.003", ["--mockstream-delay=2s"], "", "[0.003, 0.006, 0.009, 0.009]"),
+        ("delay='3ms'", ["--mockstream-ttft=1ms"], "", "[0.001, 0.004, 0.007, 0.007]"),
+        ("tokens_per_second=1000", ["--mockstream-delay=2s"], "", "[0.001, 0.002, 0.003, 0.003]"),
+        ("delay=0", ["--mockstream-tokens-per-second=1"], "", "[0.0, 0.0, 0.0, 0.0]"),
+    ],
+)
+def test_marker_wins_over_command_line_over_ini_file_over_default(
+    pytester: pytest.Pytester, marker: str, args: list[str], ini: str, instants: str
+) -> None:
+    pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
+    body = TIMES.replace("\n    ", "\n").strip()
+    pytester.makepyfile(f"import pytest\n@pytest.mark.mockstream({marker})\n{body}")
+
+    result = run(pytester, "-s", *args)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([f"*instants {instants.replace('[', '[[]')}*"])
+
+
+def test_closer_marker_wins_and_leaves_the_rest_to_the_wider(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.mockstream(delay=5, ttft=0.002)
+        class TestIt:
+            @pytest.mark.mockstream(delay=0.001)
+            def test_it(self, mock_stream_client):
+                got = [round(c.timestamp, 4) for c in mock_stream_client.complete_stream("hi")]
+                assert got[:3] == [0.002, 0.003, 0.004]
+        """
+    )
+
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_call_wins_over_marker(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.mockstream(delay=5, producer="background", buffer_size=3)
+        def test_it(mock_stream_client):
+            mock_stream_client.respond("a b", delay=0)
+            with mock_stream_client.complete_stream("hi", producer="inline") as stream:
+                assert [c.timestamp for c in stream] == [0, 0, 0]
+        """
+    )
+
+    run(pytester).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--mockstream-delay=soon"], "--mockstream-delay='soon' is not a duration: give seconds >= 0, or text like"),
+        (["--mockstream-delay=-1"], "--mockstream-delay='-1' is not a duration"),
+        (["--mockstream-ttft=nan"], "--mockstream-ttft='nan' is not a duration"),
+        (["--mockstream-producer=both"], "--mockstream-producer='both' is not known: give 'inline' or 'background'"),
+        (["--mockstream-buffer-size=0"], "--mockstream-buffer-size='0': give a whole number >= 1"),
+        (["--mockstream-seed=x"], "--mockstream-seed='x': give a whole number"),
+        (["--mockstream-leaks=loud"], "--mockstream-leaks='loud' is not known: give 'error' or 'warn' or 'off'"),
+        (["--mockstream-grace=x"], "--mockstream-grace='x' is not a duration"),
+        (["-o", "mockstream_delay=x"], "mockstream_delay='x' is not a duration"),
+        (
+            ["--mockstream-delay=1", "--mockstream-tokens-per-second=3"],
+            "--mockstream-delay, --mockstream-tokens-per-second: delay=1.0 and tokens_per_second=3.0 contradict",
+        ),
+    ],
+)
+def test_illegal_option_is_a_usage_error_that_lists_what_is_legal(
+    pytester: pytest.Pytester, args: list[str], message: str
+) -> None:
+    pytester.makepyfile("def test_it(): pass")
+
+    result = run(pytester, *args)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {message}*"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("dealy=1", "unknown keyword 'dealy': give some of delay, ttft, jitter, seed, tokens_per_second, producer, "),
+        ("delay=-1", "delay=-1 is not a duration"),
+        ("delay=1, tokens_per_second=2", "delay, tokens_per_second: delay=1.0 and tokens_per_second=2.0 contradict"),
+        ("unused='maybe'", "unused='maybe' is not known: give 'error' or 'allow'"),
+        ("leaks='off'", "unknown keyword 'leaks'"),
+        ("3", "takes keywords only, got 3"),
+    ],
+)
+def test_illegal_marker_is_a_usage_error_at_collection(pytester: pytest.Pytester, marker: str, message: str) -> None:
+    pytester.makepyfile(f"import pytest\n@pytest.mark.mockstream({marker})\ndef test_it(): print('the body ran')\n")
+
+    result = run(pytester, "-s")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *::test_it: @pytest.mark.mockstream: {message}*"])
+    result.stdout.no_fnmatch_line("*the body ran*")
+
+
+def test_swallowed_unexpected_request_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(mock_stream_client):
+            mock_stream_client.respond("once")
+            mock_stream_client.complete("hi")
+            try:
+                mock_stream_client.complete("again")
+            except Exception:
+                pass
+        """
+    )
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["UnexpectedRequestError: no script left for complete (request 2, at *:5)."])
+
+
+def test_unexpected_request_that_failed_the_test_is_not_said_twice(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(mock_stream_client):
+            mock_stream_client.respond("once")
+            mock_stream_client.respond("never")
+            mock_stream_client.when(contains="x").respond("never")
+            mock_stream_client.complete("hi")
+            mock_stream_client.complete("hi")
+            mock_stream_client.complete("hi")
+        """
+    )
+
+    run(pytester).assert_outcomes(failed=1)
+
+
+def test_unused_script_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_it(mock_stream_client):
+            mock_stream_client.respond("never")
+
+        @pytest.mark.mockstream(unused="allow")
+        def test_allowed(mock_stream_client):
+            mock_stream_client.respond("never")
+
+        def test_that_failed_before(mock_stream_client):
+            mock_stream_client.respond("never")
+            raise RuntimeError("mine")
+        """
+    )
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*UnusedScriptError: 1 of 1 scripts were never played*", "FAILED *::test_that_failed_before - *"]
+    )
+
+
+def test_traceback_ends_at_the_line_of_the_user(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        from pytest_mockstream import Disconnect
+
+        def test_it(mock_stream_client):
+            mock_stream_client.respond("a", Disconnect())
+            for chunk in mock_stream_client.complete_stream("hi"):
+                pass
+
+        def test_bad_step(mock_stream_client):
+            mock_stream_client.respond(["a"])
+        """
+    )
+
+    result = run(pytester)
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*.py:5: StreamDisconnected", "*.py:9: ScriptError"])
+    result.stdout.no_fnmatch_line("*pytest_mockstream/*")
+
+
+def test_hook_makes_the_client(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        def pytest_mockstream_make_client(settings, request):
+            return (request.node.name, settings.pacing.delay) if "own" in request.node.name else None
+        """
+    )
+    pytester.makepyfile(
+        """
+        def test_own(mock_stream_client):
+            assert mock_stream_client == ("test_own", 0.5)
+
+        def test_default(mock_stream_client):
+            assert mock_stream_client.is_available()
+        """
+    )
+
+    run(pytester, "--mockstream-delay=500ms").assert_outcomes(passed=2)
+
+
+def test_header_says_what_is_active(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "--mockstream-delay=50ms", "--mockstream-producer=background", "--collect-only")
+
+    result.stdout.fnmatch_lines(["mockstream: delay=0.05, producer=background, buffer_size=100"])
+
+
+def test_fixture_markers_and_options_explain_themselves(pytester: pytest.Pytester) -> None:
+    assert "mock_stream_client" in (fixtures := run(pytester, "--fixtures").stdout.str())
+    assert "A streaming LLM client that plays scripts" in fixtures
+    assert "@pytest.mark.mockstream(delay, ttft, " in run(pytester, "--markers").stdout.str()
+    helped = run(pytester, "--help").stdout.str()
+    assert all(setting.flag in helped and setting.ini in helped for setting in SETTINGS)
+
+
+def test_fixture_works_under_xdist(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("i", range(6))
+        def test_it(mock_stream_client, i):
+            assert mock_stream_client.complete(str(i)).content == mock_stream_client.default_text
+        """
+    )
+
+    pytester.runpytest_subprocess("-n2", "-p", "no:looptime_plugin").assert_outcomes(passed=6)
+
+
+def test_a_stream_that_nobody_closed_is_warned_of(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(mock_stream_client): next(mock_stream_client.complete_stream('hi'))")
+    without = ("-p", "no:looptime_plugin", "-p", "no:langsmith_plugin")  # the latter warns of itself on Python 3.14
+
+    shown = pytester.runpytest_subprocess(*without)
+    hidden = pytester.runpytest_subprocess(*without, "-W", "ignore::ResourceWarning")
+
+    shown.assert_outcomes(passed=1, warnings=1)
+    shown.stdout.fnmatch_lines(["*test_*.py:1: UnclosedStreamWarning: *was never closed*"])
+    hidden.assert_outcomes(passed=1, warnings=0)
+
+
+def test_plugin_loads_nothing_but_what_reads_settings() -> None:
+    code = """
+import pytest, pytest_asyncio.plugin, sys
+before = set(sys.modules)
+import pytest_mockstream.plugin
+print(*sorted(set(sys.modules) - before))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stdout.split() == [
+        "pytest_mockstream",
+        "pytest_mockstream._base",
+        "pytest_mockstream._base.errors",
+        "pytest_mockstream._base.legal",
+        "pytest_mockstream.plugin",
+        "pytest_mockstream.plugin.as_before",
+        "pytest_mockstream.plugin.hookspecs",
+        "pytest_mockstream.plugin.marked",
+        "pytest_mockstream.plugin.settings",
+        "pytest_mockstream.script",
+        "pytest_mockstream.script.pacing",
+    ]
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert {name for name in dir(pytest_mockstream) if not name.startswith("_")} >= set(pytest_mockstream.__all__)
+    assert all(getattr(pytest_mockstream, name).__module__ for name in pytest_mockstream.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'MockStreem'"):
+        _ = pytest_mockstream.MockStreem
