@@ -22,8 +22,9 @@ import pytest
 from pytest_mockstream._base.errors import ScriptError, SweepError
 from pytest_mockstream.sweep import (
     DEFAULT_FAULTS,
+    Settings,
+    SweepKeywords,
     SweepResult,
-    Terms,
     Visit,
     fault_of,
     faults_of,
@@ -38,7 +39,7 @@ from pytest_mockstream.sweep import (
 _DOORS = ("mock_stream_client", "mock_stream_sdk", "mock_stream_server")
 _KINDS = ("cancel", "faults")
 _PLAN = pytest.StashKey["_Plan"]()
-_OF_ALL = frozenset(inspect.signature(Terms).parameters)
+_OF_ALL = SweepKeywords.__optional_keys__
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _parse(item: pytest.Item, marker: pytest.Mark) -> _Plan:
 
 
 def _check_values(keywords: dict[str, Any], *, is_async: bool) -> None:
-    Terms(**{name: value for name, value in keywords.items() if name in _OF_ALL})
+    Settings.of({name: value for name, value in keywords.items() if name in _OF_ALL})
     for name in ("again", "late"):
         if name in keywords:
             flag(keywords[name], name)

@@ -10,14 +10,15 @@ from .cancel import sweep_cancellation
 from .faults import raises_of, sweep_faults
 from .problem import Problem
 from .result import SweepResult, Visit
-from .terms import Terms, flag
+from .settings import Settings, SweepKeywords, flag
 from .threads import sweep_threads, trouble_of
 
 __all__ = [
     "DEFAULT_FAULTS",
     "Problem",
+    "Settings",
+    "SweepKeywords",
     "SweepResult",
-    "Terms",
     "Visit",
     "fault_of",
     "faults_of",

@@ -12,9 +12,9 @@ the first one found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from pytest_mockstream._base.clock import clock_of
 
@@ -23,23 +23,17 @@ from .places import Chain
 from .probe import Drive, children_probed
 from .problem import CLEAN_UP, SWALLOWED, Problem, hung, said
 from .result import SweepResult, Visit
-from .runs import HungError, Making, Scripts, ended, failed_check, outcome_of, rewound, told
-from .terms import TRIES, Check, Progress, Terms, flag, function_of, name_of
+from .runs import HungError, Scripts, ended, failed_check, outcome_of, rewound, told
+from .settings import TRIES, Settings, SweepKeywords, flag, function_of, name_of, settings_of, shares_keywords
 
 
+@shares_keywords
 async def sweep_cancellation(
-    make_coroutine: Making,
+    make_coroutine: Callable[[], Awaitable[Any]],
     *,
-    check: Check | None = None,
-    grace: float | str = 0.2,
-    ignore: Iterable[str] = (),
-    allow_completion: bool = False,
     again: bool = True,
     late: bool = False,
-    point: int | None = None,
-    max_points: int | None = None,
-    patience: float | str = 1.5,
-    progress: Progress | None = None,
+    **keywords: Unpack[SweepKeywords],
 ) -> SweepResult:
     """Run a coroutine once for each place where it can be cancelled, and look what is left each time.
 
@@ -47,47 +41,42 @@ async def sweep_cancellation(
     cancellation must have come out, and ``check()`` must hold.
 
     Args:
-        make_coroutine: is called once for each run, and returns the coroutine: ``lambda: chat(client)``.
-        check: is called after each cancelled run, and awaited if need be; it fails by raising or by returning False.
-        grace: the longest to wait for what a run left to end by itself, in seconds.
-        ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; see ``leak_check``.
+        make_coroutine: called once for each run, returns the coroutine: ``lambda: chat(client)``.
+        again: also cancel a second time where the clean-up waits, once for each pair of places.
+        late: cancel just after what is awaited has arrived, and before the code gets to see it: it must not be lost
+            then. Default: cancel as soon as the code waits.
+        check: called after each cancelled run, and awaited if it returns an awaitable; it fails by raising or by
+            returning False.
         allow_completion: a run may also swallow its cancellation and complete.
-        again: also cancel once more where the clean-up waits, once for each pair of places.
-        late: cancel when what is awaited has just come, before the code gets to see it: what it has then must not be
-            lost. Default: cancel as soon as it waits.
-        point: visit this point alone.
-        max_points: visit at most so many, evenly spread.
-        patience: how many seconds of the loop's time a run may take longer than the first one.
-        progress: is called after each point with how many are done, and how many there are. By default long sweeps tell
-            the log ``pytest_mockstream.sweep``.
+        grace: how long to wait for what a run left behind to end by itself: seconds, or text such as ``"50ms"``.
+        ignore: names of tasks or threads, or of functions on their stacks, that are meant to go on; regular
+            expressions, as for ``leak_check``.
+        point: visit only the point with this number, from 1.
+        max_points: visit at most so many points, evenly spread from the first to the last.
+        patience: how much longer than the first run another may take: seconds of the loop's clock, or text.
+        progress: called after each point with how many are done and how many there are. Without it, a long sweep logs
+            its progress to ``pytest_mockstream.sweep``.
 
     Returns:
         What was visited; ``print`` it for a table.
 
     Raises:
         SweepError: something was wrong; it names every bad place.
-        ScriptError: an argument is not legal.
-        TypeError: ``make_coroutine`` is not a function that returns something to await.
+        ScriptError: the value of an argument is not legal.
+        TypeError: ``make_coroutine`` is not a function that returns an awaitable, or a keyword is not known.
     """
-    terms = Terms(
-        check=check,
-        grace=grace,
-        ignore=ignore,
-        allow_completion=allow_completion,
-        point=point,
-        max_points=max_points,
-        patience=patience,
-        progress=progress,
-    )
-    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), terms, again=again, late=late)
+    settings = settings_of(sweep_cancellation, keywords)
+    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), settings, again=again, late=late)
     with rewound() as scripts, children_probed():
         return told(await sweep.run(scripts))
 
 
 class _Sweep:
-    def __init__(self, make_coroutine: Making, terms: Terms, *, again: bool, late: bool) -> None:
+    def __init__(
+        self, make_coroutine: Callable[[], Awaitable[Any]], settings: Settings, *, again: bool, late: bool
+    ) -> None:
         self._make_coroutine = make_coroutine
-        self._terms = terms
+        self._settings = settings
         self._again = flag(again, "again")
         self._late = flag(late, "late")
         self._title = f"sweep_cancellation of {name_of(make_coroutine)}"
@@ -106,9 +95,9 @@ class _Sweep:
             await self._run_plain()
         finally:
             scripts.keep()
-        numbers = self._terms.chosen(self._points)
+        numbers = self._settings.chosen(self._points)
         if not self._visits:
-            for number in self._terms.told(numbers, self._title):
+            for number in self._settings.with_progress(numbers, self._title):
                 await self._visit(number)
                 if self._broken_off:
                     break
@@ -130,10 +119,10 @@ class _Sweep:
         clock = clock_of(asyncio.get_running_loop())
         began = clock()
         drive = Drive()
-        async with Remains(self._terms) as remains:
+        async with Remains(self._settings) as remains:
             task = drive.start(self._make_coroutine)
             await ended(task, None, drive.waits_at)
-            self._limit = clock() - began + float(self._terms.patience)
+            self._limit = clock() - began + self._settings.patience
         task.result()
         self._points = drive.count
         if remains.problems:
@@ -187,7 +176,7 @@ class _Sweep:
 
     async def _run(self, drive: Drive) -> tuple[Problem, ...]:
         self._scripts.rewind()
-        async with Remains(self._terms) as remains:
+        async with Remains(self._settings) as remains:
             task = drive.start(self._make_coroutine)
             try:
                 await ended(task, self._limit, drive.waits_at)
@@ -196,7 +185,7 @@ class _Sweep:
                 problems = (hung(self._limit, str(error)),)
         problems += remains.problems
         if drive.reached:
-            problems += self._scripts.asked_more() + await failed_check(self._terms.check)
+            problems += self._scripts.asked_more() + await failed_check(self._settings.check)
         return problems
 
     def _ending(self, drive: Drive, task: asyncio.Task[Any]) -> tuple[Problem, ...]:
@@ -204,7 +193,7 @@ class _Sweep:
         if not drive.reached:
             return () if error is None else (Problem(f"it failed: {said(error)}"),)
         drive.came_out = isinstance(error, asyncio.CancelledError)
-        if drive.came_out or (error is None and self._terms.allow_completion):
+        if drive.came_out or (error is None and self._settings.allow_completion):
             return ()
         if error is not None:
             return (Problem(f"the cancellation came out as {said(error)}", hint=SWALLOWED),)

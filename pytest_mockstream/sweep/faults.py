@@ -10,9 +10,9 @@ miss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Unpack
 
 from pytest_mockstream._base.clock import clock_of
 from pytest_mockstream._base.errors import ScriptError
@@ -22,26 +22,18 @@ from .left import Remains
 from .probe import Drive, children_probed
 from .problem import ASSERTED, UNLISTED, Problem, hung, reported_success, said
 from .result import SweepResult, Visit
-from .runs import HungError, Making, Scripts, ended, failed_check, outcome_of, rewound, told
-from .terms import TRIES, Check, Progress, Terms, function_of, name_of
-
-Raises: TypeAlias = type[BaseException] | tuple[type[BaseException], ...]
+from .runs import HungError, Scripts, ended, failed_check, outcome_of, rewound, told
+from .settings import TRIES, Settings, SweepKeywords, function_of, name_of, settings_of, shares_keywords
 
 
+@shares_keywords
 async def sweep_faults(
-    make_coroutine: Making,
+    make_coroutine: Callable[[], Awaitable[Any]],
     client: object,
     *,
     faults: Iterable[Trouble] = DEFAULT_FAULTS,
-    raises: Raises = Exception,
-    allow_completion: bool = False,
-    check: Check | None = None,
-    grace: float | str = 0.2,
-    ignore: Iterable[str] = (),
-    point: int | None = None,
-    max_points: int | None = None,
-    patience: float | str = 1.5,
-    progress: Progress | None = None,
+    raises: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    **keywords: Unpack[SweepKeywords],
 ) -> SweepResult:
     """Run a coroutine once for each place where its streams can break, in each way, and look how it ends.
 
@@ -55,36 +47,20 @@ async def sweep_faults(
         faults: how, as classes or with their settings: ``Stall(2)``, ``ErrorEvent("overloaded")``, ``HTTPError(503)``
             (before the first chunk only).
         raises: what the code under test must end in. A failed assertion counts only if it is named here.
-        allow_completion: a run may also complete, as where retrying or salvaging is meant; let ``check`` look at it.
-        check: is called after each broken run, and awaited if need be; it fails by raising or by returning False.
-        grace: the longest to wait for what a run left to end by itself, in seconds.
-        ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; see ``leak_check``.
-        point: visit this place alone.
-        max_points: visit at most so many, evenly spread.
-        patience: how many seconds of the loop's time a run may take longer than the first one: a consumer without a
-            timeout of its own would wait for ever when its stream stalls.
-        progress: is called after each point with how many are done, and how many there are. By default long sweeps tell
-            the log ``pytest_mockstream.sweep``.
+        **keywords: what all sweeps share, described by ``sweep_cancellation``. Set ``allow_completion=True`` where the
+            code is meant to retry, or to keep what had arrived, and let ``check`` look at what came of it. ``patience``
+            also ends a run that waits for a stalled stream without a timeout of its own.
 
     Returns:
         What was visited; ``print`` it for a table.
 
     Raises:
         SweepError: something was wrong; it names every bad place.
-        ScriptError: an argument is not legal, or the first run read no stream of this client.
-        TypeError: ``make_coroutine`` is not a function that returns something to await.
+        ScriptError: the value of an argument is not legal, or the first run read no stream of this client.
+        TypeError: ``make_coroutine`` is not a function that returns an awaitable, or a keyword is not known.
     """
-    terms = Terms(
-        check=check,
-        grace=grace,
-        ignore=ignore,
-        allow_completion=allow_completion,
-        point=point,
-        max_points=max_points,
-        patience=patience,
-        progress=progress,
-    )
-    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), Breaking(client, faults_of(faults), raises, terms))
+    settings = settings_of(sweep_faults, keywords)
+    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), Breaking(client, faults_of(faults), raises, settings))
     with rewound() as scripts, children_probed():
         return told(await sweep.run(scripts))
 
@@ -109,12 +85,12 @@ class Breaking:
         client: the door whose scripts break.
         faults: in which ways.
         raises: what the code under test must end in.
-        terms: what else was said.
+        settings: what else was said.
     """
 
-    def __init__(self, client: object, faults: Iterable[Any], raises: object, terms: Terms) -> None:
+    def __init__(self, client: object, faults: Iterable[Any], raises: object, settings: Settings) -> None:
         self.playbook = playbook_of(client)
-        self.terms = terms
+        self.settings = settings
         self.broken_off = ""
         self._client = client
         self._faults = tuple(faults)
@@ -140,7 +116,7 @@ class Breaking:
                 " Give the client, or the fixture, that the code under test asks, and read what it answers"
             )
             raise ScriptError(msg)
-        for number in self.terms.told(self.terms.chosen(len(self._places)), title):
+        for number in self.settings.with_progress(self.settings.chosen(len(self._places)), title):
             yield number, self._places[number - 1]
             if self.broken_off:
                 return
@@ -158,7 +134,7 @@ class Breaking:
         """Return what is wrong with how a run ended, if anything is."""
         if error is None:
             # What another thread closes just ends.
-            is_meant = self.terms.allow_completion or place.fault == "close"
+            is_meant = self.settings.allow_completion or place.fault == "close"
             return () if is_meant else (reported_success(place.fault, returned),)
         if isinstance(error, AssertionError) and not any(issubclass(kind, AssertionError) for kind in self._raises):
             return (Problem("an assertion failed: ", said(error).removeprefix("AssertionError: "), ASSERTED),)
@@ -174,7 +150,7 @@ class Breaking:
             title=self._title,
             points=count,
             visits=tuple(self._visits),
-            left_out=count - len(self.terms.chosen(count)),
+            left_out=count - len(self.settings.chosen(count)),
             not_reached=tuple(self._not_reached),
             broken_off=self.broken_off,
         )
@@ -182,7 +158,7 @@ class Breaking:
 
 @dataclass(slots=True)
 class _Sweep:
-    make_coroutine: Making
+    make_coroutine: Callable[[], Awaitable[Any]]
     breaking: Breaking
     limit: float = 0.0
 
@@ -206,10 +182,10 @@ class _Sweep:
         clock = clock_of(asyncio.get_running_loop())
         stand_in, began, drive = StandIn(), clock(), Drive()
         with standing(self.breaking.playbook, stand_in):
-            async with Remains(self.breaking.terms) as remains:
+            async with Remains(self.breaking.settings) as remains:
                 task = drive.start(self.make_coroutine)
                 await ended(task, None, drive.waits_at)
-                self.limit = clock() - began + float(self.breaking.terms.patience)
+                self.limit = clock() - began + self.breaking.settings.patience
         task.result()
         return remains.problems, stand_in
 
@@ -218,7 +194,7 @@ class _Sweep:
         scripts.rewind()
         stand_in, drive = StandIn(place.script, place.answer), Drive()
         with standing(self.breaking.playbook, stand_in):
-            async with Remains(self.breaking.terms) as remains:
+            async with Remains(self.breaking.settings) as remains:
                 task: asyncio.Task[Any] = drive.start(self.make_coroutine)
                 try:
                     await ended(task, self.limit, drive.waits_at)
@@ -227,6 +203,6 @@ class _Sweep:
                 except HungError as error:
                     problems = (hung(self.limit, str(error), place.fault),)
         if stand_in.met:
-            problems += remains.problems + scripts.asked_more() + await failed_check(self.breaking.terms.check)
+            problems += remains.problems + scripts.asked_more() + await failed_check(self.breaking.settings.check)
             self.breaking.visited(number, place, stand_in, problems)
         return stand_in.met

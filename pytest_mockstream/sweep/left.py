@@ -19,7 +19,7 @@ from pytest_mockstream.playbook.ledger import Request, State, opened_requests
 from pytest_mockstream.playbook.playbook import playbooks
 
 from .problem import Problem, leaked
-from .terms import Terms
+from .settings import Settings
 
 _LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
 _LOOKS = 20
@@ -29,16 +29,16 @@ class Remains:
     """Looks what a block leaves: ``with`` where no loop runs, ``async with`` in a coroutine. What is left is ended.
 
     Args:
-        terms: how long to wait for all that to end by itself, and what is meant to go on.
+        settings: how long to wait for all that to end by itself, and what is meant to go on.
 
     Attributes:
         opened: the streams that were opened in the block.
         problems: what is left, once the block is over.
     """
 
-    def __init__(self, terms: Terms) -> None:
-        self._grace = float(terms.grace)
-        self._check = leak_check(grace=self._grace, ignore=terms.ignore, contain=True)
+    def __init__(self, settings: Settings) -> None:
+        self._grace = settings.grace
+        self._check = leak_check(grace=self._grace, ignore=settings.ignore, contain=True)
         self._stack = ExitStack()
         self.opened: list[Request] = []
         self.problems: tuple[Problem, ...] = ()

@@ -14,7 +14,7 @@ from pytest_mockstream._base.errors import SweepError
 
 from .places import described
 from .problem import Problem, alike, told
-from .terms import TRIES
+from .settings import TRIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.errors import SweepWarning
@@ -20,9 +20,7 @@ from pytest_mockstream.playbook.playbook import Playbook, playbooks
 from .places import described
 from .problem import Problem, asked_more, said
 from .result import SweepResult
-from .terms import Check
-
-Making: TypeAlias = Callable[[], Awaitable[Any]]
+from .settings import Check
 
 _ROUNDS = 3
 _MOMENT = 0.05

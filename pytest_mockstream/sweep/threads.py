@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import Unpack
 
 from pytest_mockstream._base.clock import monotonic
 from pytest_mockstream._base.errors import ScriptError
@@ -23,32 +24,26 @@ from pytest_mockstream.playbook.ledger import Request
 from pytest_mockstream.script.steps import Fault
 
 from .broken import DEFAULT_FAULTS, Break, Leaving, StandIn, Trouble, fault_of, faults_of, standing
-from .faults import Breaking, Raises
+from .faults import Breaking
 from .left import Remains, end_stream
 from .places import described, own_line
 from .problem import Problem, hung
 from .result import SweepResult
 from .runs import Scripts, failed_sync_check, rewound, told
-from .terms import TRIES, Check, Progress, Terms, function_of, name_of
+from .settings import TRIES, SweepKeywords, function_of, name_of, settings_of, shares_keywords
 
 _ENDED_BY_SWEEP = 1.0
 DEFAULT_TROUBLES: tuple[Trouble | Leaving, ...] = ("close", "cancel", *DEFAULT_FAULTS)
 
 
+@shares_keywords
 def sweep_threads(
     function: Callable[[], object],
     client: object,
     *,
     faults: Iterable[Trouble | Leaving] = DEFAULT_TROUBLES,
-    raises: Raises = Exception,
-    allow_completion: bool = False,
-    check: Check | None = None,
-    grace: float | str = 0.2,
-    ignore: Iterable[str] = (),
-    point: int | None = None,
-    max_points: int | None = None,
-    patience: float | str = 1.5,
-    progress: Progress | None = None,
+    raises: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    **keywords: Unpack[SweepKeywords],
 ) -> SweepResult:
     """Run a function once for each place where the streams it reads can end before their time, and look how it ends.
 
@@ -58,34 +53,19 @@ def sweep_threads(
         faults: as for ``sweep_faults``; and ``"close"`` and ``"cancel"``: another thread does that to the stream while
             its reader waits for a chunk. A stream that was closed just ends, so there completing is no failure.
         raises: what the function must end in. A failed assertion counts only if it is named here.
-        allow_completion: a run may also complete.
-        check: is called after each run; it fails by raising or by returning False.
-        grace: the longest to wait for what a run left to end by itself, in seconds.
-        ignore: names of tasks or threads, or of functions in their stacks, that are meant to go on; see ``leak_check``.
-        point: visit this place alone.
-        max_points: visit at most so many, evenly spread.
-        patience: how many seconds a run may take longer than the first one.
-        progress: is called after each point with how many are done, and how many there are.
+        **keywords: what all sweeps share, described by ``sweep_cancellation``; ``check`` is not awaited here, and
+            ``patience`` is in seconds of real time.
 
     Returns:
         What was visited; ``print`` it for a table.
 
     Raises:
         SweepError: something was wrong; it names every bad place.
-        ScriptError: an argument is not legal, or the first run read no stream of this client.
-        TypeError: ``function`` is not a function, or is an async one.
+        ScriptError: the value of an argument is not legal, or the first run read no stream of this client.
+        TypeError: ``function`` is not a function, or is an async one, or a keyword is not known.
     """
-    terms = Terms(
-        check=check,
-        grace=grace,
-        ignore=ignore,
-        allow_completion=allow_completion,
-        point=point,
-        max_points=max_points,
-        patience=patience,
-        progress=progress,
-    )
-    breaking = Breaking(client, faults_of(faults, trouble_of), raises, terms)
+    settings = settings_of(sweep_threads, keywords)
+    breaking = Breaking(client, faults_of(faults, trouble_of), raises, settings)
     with rewound() as scripts:
         return told(_Sweep(function_of(function, "function"), breaking).run(scripts))
 
@@ -152,10 +132,10 @@ class _Sweep:
     def _run_plain(self) -> tuple[tuple[Problem, ...], StandIn]:
         """Run it once with whole streams; what it raises is the caller's to see."""
         stand_in, began = StandIn(), monotonic()
-        with standing(self.breaking.playbook, stand_in), Remains(self.breaking.terms) as remains:
+        with standing(self.breaking.playbook, stand_in), Remains(self.breaking.settings) as remains:
             worker = _Worker(self.function)
             worker.thread.join()
-            self.limit = monotonic() - began + float(self.breaking.terms.patience)
+            self.limit = monotonic() - began + self.breaking.settings.patience
         if worker.error is not None:
             raise worker.error
         if inspect.iscoroutine(worker.returned):
@@ -168,11 +148,11 @@ class _Sweep:
         """Run it with one stream troubled, and note what came of it; return whether it came by there."""
         scripts.rewind()
         stand_in = StandIn(place.script, place.answer)
-        with standing(self.breaking.playbook, stand_in), Remains(self.breaking.terms) as remains:
+        with standing(self.breaking.playbook, stand_in), Remains(self.breaking.settings) as remains:
             worker = _Worker(self.function)
             problems = self._until_over(worker, place, stand_in, remains.opened)
         if stand_in.met:
-            problems += remains.problems + scripts.asked_more() + failed_sync_check(self.breaking.terms.check)
+            problems += remains.problems + scripts.asked_more() + failed_sync_check(self.breaking.settings.check)
             self.breaking.visited(number, place, stand_in, problems)
         return stand_in.met
 

@@ -502,7 +502,7 @@ async def test_progress_is_told() -> None:
 
 
 async def test_long_sweep_tells_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pytest_mockstream.sweep.terms._EVERY", 0.0)
+    monkeypatch.setattr("pytest_mockstream.sweep.settings._LOG_INTERVAL", 0.0)
 
     with caplog.at_level(logging.INFO, "pytest_mockstream.sweep"):
         await sweep_cancellation(many, max_points=2)
