@@ -33,7 +33,7 @@ from pytest_mockstream.sweep import (
     sweep_cancellation,
     sweep_faults,
     sweep_threads,
-    trouble_of,
+    thread_fault_of,
 )
 
 _DOORS = ("mock_stream_client", "mock_stream_sdk", "mock_stream_server")
@@ -103,7 +103,7 @@ def _check_values(keywords: dict[str, Any], *, is_async: bool) -> None:
     if "raises" in keywords:
         raises_of(keywords["raises"])
     if "faults" in keywords:
-        faults_of(keywords["faults"], fault_of if is_async else trouble_of)
+        faults_of(keywords["faults"], fault_of if is_async else thread_fault_of)
 
 
 def _check_item(item: pytest.Item) -> None:

@@ -1,6 +1,6 @@
-"""A script that breaks before one of its chunks, and who gets it.
+"""Scripts that break before one of their chunks, and the request that gets one.
 
-The wall: makes schedules and hands them out; runs and judges nothing.
+It makes scripts and hands them out; it runs nothing and judges nothing.
 """
 
 from __future__ import annotations
@@ -32,20 +32,19 @@ from pytest_mockstream.script.steps import (
     Truncate,
 )
 
-Trouble: TypeAlias = Fault | type[Fault]
 #: What another thread may do to a stream that is being read.
-Leaving: TypeAlias = Literal["close", "cancel"]
+Interruption: TypeAlias = Literal["close", "cancel"]
 
-DEFAULT_FAULTS: tuple[Trouble, ...] = (Truncate, Disconnect, Stall, ErrorEvent, Malformed)
-_ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
+DEFAULT_FAULTS: tuple[Fault | type[Fault], ...] = (Truncate, Disconnect, Stall, ErrorEvent, Malformed)
+_END_THE_STREAM = (Truncate, Disconnect, ErrorEvent, HTTPError)
 _OURS = str(Path(__file__).parent)
 
 
 def fault_of(trouble: object) -> Fault:
-    """Return a fault, of its class or as it is.
+    """Return a fault; of a class, one with its defaults.
 
     Raises:
-        ScriptError: it is none.
+        ScriptError: it is no fault, or a class without defaults.
     """
     if isinstance(trouble, FAULTS):
         return trouble
@@ -58,10 +57,14 @@ def fault_of(trouble: object) -> Fault:
 
 
 def faults_of(troubles: object, one: Callable[[object], Any] = fault_of) -> tuple[Any, ...]:
-    """Return a row of faults.
+    """Return a list of faults as a tuple.
+
+    Args:
+        troubles: the list.
+        one: returns the fault that an item of it stands for.
 
     Raises:
-        ScriptError: it is none, or one of them is not a fault.
+        ScriptError: it is no list, it is empty, or an item is not a fault.
     """
     if isinstance(troubles, str) or not isinstance(troubles, Iterable):
         msg = f"faults={troubles!r}: give a list of faults"
@@ -74,9 +77,9 @@ def faults_of(troubles: object, one: Callable[[object], Any] = fault_of) -> tupl
 
 
 class BrokenScript(Script):
-    """A script with a step put before one of its chunks.
+    """A script with a step inserted before one of its chunks.
 
-    Everything up to there is what the whole script plays, chunk for chunk and wait for wait.
+    Up to there it plays what the whole script plays, chunk for chunk and wait for wait.
 
     Args:
         whole: the script.
@@ -84,18 +87,18 @@ class BrokenScript(Script):
         before: the number of the chunk, from 0.
 
     Attributes:
-        met: whether the playing has come to the step.
-        met_at: the user's line that was reading then, None where that cannot be told.
+        reached: whether the step was reached.
+        reached_at: the user's line that was reading then, None where it is not known.
     """
 
-    __slots__ = ("_before", "_step", "met", "met_at")
+    __slots__ = ("_before", "_step", "reached", "reached_at")
 
     def __init__(self, whole: Script, step: Fault | Gate, *, before: int) -> None:
         super().__init__(*whole.steps, **whole.options)
         self._step = step
         self._before = before
-        self.met = False
-        self.met_at: CallSite | None = None
+        self.reached = False
+        self.reached_at: CallSite | None = None
         if isinstance(step, Gate):
             self.gates = (*self.gates, step)
 
@@ -103,20 +106,22 @@ class BrokenScript(Script):
         self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
     ) -> Iterator[Played[StreamChunk | str]]:
         """Yield what is to be played; see ``Script.units``."""
-        left = self._before
+        to_go = self._before
         for played in super().units(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
             if isinstance(played, StreamChunk | str):
-                if left == 0:
-                    self.met, self.met_at = True, _reading_line()
+                if to_go == 0:
+                    self.reached, self.reached_at = True, _reading_line()
                     yield self._step
-                    if isinstance(self._step, _ENDS) or (isinstance(self._step, Stall) and self._step.seconds is None):
+                    if isinstance(self._step, _END_THE_STREAM) or (
+                        isinstance(self._step, Stall) and self._step.seconds is None
+                    ):
                         return
-                left -= 1
+                to_go -= 1
             yield played
 
 
 def _reading_line() -> CallSite | None:
-    """Return the innermost line of the user's code that is running, up to where the sweep began to run it."""
+    """Return the innermost line of the user's code that is running, below the frames of the sweep itself."""
     frame = sys._getframe(2)
     while frame is not None:
         filename = frame.f_code.co_filename
@@ -135,21 +140,21 @@ class Break:
     Attributes:
         answer: the number of the script that is played, from 0.
         chunk: the number of its chunk, from 0; None for a reply that is not streamed.
-        fault: the fault, or what another thread does to the stream while its reader waits there.
+        fault: the fault, or what another thread does to the stream while its reader waits for the chunk.
     """
 
     answer: int
     chunk: int | None
-    fault: Fault | Leaving
+    fault: Fault | Interruption
 
     @property
     def what(self) -> str:
-        """What happens there, with a gap for the number of the chunk."""
+        """What happens there, with ``{}`` for the number of the chunk."""
         where = "instead of" if self.chunk is None else "before chunk {} of"
-        return f"{_short(self.fault)} {where} answer {self.answer + 1}"
+        return f"{_label(self.fault)} {where} answer {self.answer + 1}"
 
     def script(self, whole: Script) -> Script:
-        """Return the script that breaks there."""
+        """Return the script that breaks there, made from the whole one."""
         if isinstance(self.fault, str):
             return BrokenScript(whole, Gate(), before=self.chunk or 0)
         if self.chunk is None or isinstance(self.fault, HTTPError):
@@ -159,18 +164,19 @@ class Break:
 
 @dataclass(slots=True, eq=False)
 class StandIn:
-    """Stands between the requests of one run and their scripts.
+    """Decides which script each request of one run gets.
 
     A request that asks the same again after its script broke is a retry, and gets the whole script.
 
     Attributes:
-        makes: returns the script that breaks, made of the whole one.
+        make_broken: returns the script that breaks, made from the whole one.
         answer: the number of the answer that is broken, from 0; None breaks none.
-        played: what was answered, in order.
-        broken: the script that was broken, and the request that got it.
+        played: the requests and the whole scripts that they were given, in order.
+        broken: the script that breaks, once a request got it.
+        request: that request.
     """
 
-    makes: Callable[[Script], Script] | None = None
+    make_broken: Callable[[Script], Script] | None = None
     answer: int | None = None
     played: list[tuple[Request, Script]] = field(default_factory=list)
     broken: Script | None = None
@@ -179,31 +185,31 @@ class StandIn:
     def __call__(self, request: Request, pick: Callable[[Request], Script]) -> Script:
         """Return the script that a request gets in this run."""
         first = self.request
-        if first is not None and _asks_the_same(request, first):
+        if first is not None and _is_same_request(request, first):
             return next(script for made, script in self.played if made is first)
         script = pick(request)
         self.played.append((request, script))
-        if self.makes is not None and len(self.played) - 1 == self.answer:
+        if self.make_broken is not None and len(self.played) - 1 == self.answer:
             self.request = request
-            self.broken = self.makes(script)
+            self.broken = self.make_broken(script)
             return self.broken
         return script
 
     @property
-    def met(self) -> bool:
-        """Whether the code under test asked for the script, and its playing came to the fault."""
-        return self.broken is not None and getattr(self.broken, "met", True)
+    def reached(self) -> bool:
+        """Whether the code under test asked for the script, and the script came to its fault."""
+        return self.broken is not None and getattr(self.broken, "reached", True)
 
     @property
     def place(self) -> CallSite | None:
-        """The line of the user's code that was reading then, or else the one that had opened the stream."""
-        met_at: CallSite | None = getattr(self.broken, "met_at", None)
-        return met_at or (None if self.request is None else self.request.opened_at)
+        """The user's line that was reading when the stream broke, or else the one that had opened the stream."""
+        reached_at: CallSite | None = getattr(self.broken, "reached_at", None)
+        return reached_at or (None if self.request is None else self.request.opened_at)
 
 
 @contextmanager
-def standing(playbook: Playbook, stand_in: StandIn) -> Iterator[None]:
-    """Let a stand-in answer for a while."""
+def installed(playbook: Playbook, stand_in: StandIn) -> Iterator[None]:
+    """Let a stand-in choose the scripts of a playbook for the duration of a block."""
     playbook.stand_in = stand_in
     try:
         yield
@@ -211,8 +217,8 @@ def standing(playbook: Playbook, stand_in: StandIn) -> Iterator[None]:
         playbook.stand_in = None
 
 
-def breaks(played: Iterable[tuple[Request, Script]], faults: Iterable[Fault | Leaving]) -> list[Break]:
-    """Return every place where what was read of these streams could have broken."""
+def all_breaks(played: Iterable[tuple[Request, Script]], faults: Iterable[Fault | Interruption]) -> list[Break]:
+    """Return every way in which these streams could have broken before a chunk that was read."""
     faults = tuple(faults)
     return [
         Break(answer=answer, chunk=chunk, fault=fault)
@@ -222,13 +228,13 @@ def breaks(played: Iterable[tuple[Request, Script]], faults: Iterable[Fault | Le
     ]
 
 
-def _places(request: Request, fault: Fault | Leaving) -> Iterable[int | None]:
+def _places(request: Request, fault: Fault | Interruption) -> Iterable[int | None]:
     if not request.streaming:
         return () if isinstance(fault, str) else (None,)
     return range(min(1, request.chunks_sent) if isinstance(fault, HTTPError) else request.chunks_sent)
 
 
-def _short(fault: Fault | Leaving) -> str:
+def _label(fault: Fault | Interruption) -> str:
     """Return a fault's name, and its settings where they are not the default."""
     if isinstance(fault, str):
         return {"close": "closed by another thread", "cancel": "cancelled by another thread"}[fault]
@@ -237,15 +243,15 @@ def _short(fault: Fault | Leaving) -> str:
     return repr(fault).replace("{", "{{").replace("}", "}}")
 
 
-def _asks_the_same(one: Request, other: Request) -> bool:
+def _is_same_request(one: Request, other: Request) -> bool:
     return (one.path, one.model, one.messages) == (other.path, other.model, other.messages)
 
 
 def playbook_of(client: object) -> Playbook:
-    """Return the playbook behind a door.
+    """Return the playbook of a door.
 
     Raises:
-        ScriptError: it is no door of ours.
+        ScriptError: it has none of ours.
     """
     found = getattr(client, "_playbook", None)
     if isinstance(found, Playbook):

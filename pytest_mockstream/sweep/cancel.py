@@ -1,29 +1,29 @@
 """``sweep_cancellation``: one run for each place where a coroutine can be cancelled.
 
-The wall: plans the runs and judges them; ``Drive`` delivers the cancellation, ``Remains`` finds what was left.
+It plans the runs and judges how each of them ended.
 
-Theory of operation: the first run is left alone and counts the points. Then comes one run for each point. A run that is
-cancelled may wait again in its clean-up; each such place, told apart by both lines, is one more run, cancelled at the
-point and once more in the clean-up. The last run is left alone again: it finds what no single run shows, such as a lock
-that the cancelled code still holds. Playbooks are put back before each run, so that every run finds the scripts that
-the first one found.
+Theory of operation: the first run is not cancelled and counts the points. Then comes one run for each point. A run that
+is cancelled may wait again while it cleans up; for each new pair of point and place in the clean-up comes one more run,
+which is cancelled at both. The last run is not cancelled again: it finds what no single run shows, such as a lock that
+the cancelled code still holds. Playbooks are restored before each run, so that every run finds the scripts that the
+first one found.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 from pytest_mockstream._base.clock import clock_of
 
-from .left import Remains
-from .places import Chain
-from .probe import Drive, children_probed
-from .problem import CLEAN_UP, SWALLOWED, Problem, hung, said
+from .leak_watch import LeakWatch
+from .positions import Position
+from .probe import ProbedRun, probing_tasks
+from .problem import CLEAN_UP, SWALLOWED, Problem, error_text, hung
 from .result import SweepResult, Visit
-from .runs import HungError, Scripts, ended, failed_check, outcome_of, rewound, told
+from .runs import HungError, SavedScripts, error_of, failed_check, raise_or_warn, saved_scripts, wait_for_end
 from .settings import TRIES, Settings, SweepKeywords, flag, function_of, name_of, settings_of, shares_keywords
 
 
@@ -35,16 +35,16 @@ async def sweep_cancellation(
     late: bool = False,
     **keywords: Unpack[SweepKeywords],
 ) -> SweepResult:
-    """Run a coroutine once for each place where it can be cancelled, and look what is left each time.
+    """Run a coroutine once for each place where it can be cancelled, and check how each run ends.
 
-    After each run nothing it started may be running, no stream may be open or have been dropped unclosed, the
-    cancellation must have come out, and ``check()`` must hold.
+    After each run, no task, thread or stream that it started may be left, the ``CancelledError`` must have come out of
+    the coroutine, and ``check()`` must hold.
 
     Args:
         make_coroutine: called once for each run, returns the coroutine: ``lambda: chat(client)``.
         again: also cancel a second time where the clean-up waits, once for each pair of places.
-        late: cancel just after what is awaited has arrived, and before the code gets to see it: it must not be lost
-            then. Default: cancel as soon as the code waits.
+        late: cancel just after what is awaited has arrived and before the code gets to see it, which must not lose it.
+            Default: cancel as soon as the code waits.
         check: called after each cancelled run, and awaited if it returns an awaitable; it fails by raising or by
             returning False.
         allow_completion: a run may also swallow its cancellation and complete.
@@ -58,155 +58,168 @@ async def sweep_cancellation(
             its progress to ``pytest_mockstream.sweep``.
 
     Returns:
-        What was visited; ``print`` it for a table.
+        What every run found; ``print`` it for a table.
 
     Raises:
-        SweepError: something was wrong; it names every bad place.
+        SweepError: a run ended badly; the message names every such place.
         ScriptError: the value of an argument is not legal.
         TypeError: ``make_coroutine`` is not a function that returns an awaitable, or a keyword is not known.
+        Exception: whatever the first run, which is not cancelled, raises.
     """
     settings = settings_of(sweep_cancellation, keywords)
-    sweep = _Sweep(function_of(make_coroutine, "make_coroutine"), settings, again=again, late=late)
-    with rewound() as scripts, children_probed():
-        return told(await sweep.run(scripts))
+    function = function_of(make_coroutine, "make_coroutine")
+    again, late = flag(again, "again"), flag(late, "late")
+    with saved_scripts() as scripts, probing_tasks():
+        sweep = _Sweep(make_coroutine=function, settings=settings, again=again, late=late, scripts=scripts)
+        return raise_or_warn(await sweep.result())
 
 
+@dataclass(slots=True, kw_only=True)
 class _Sweep:
-    def __init__(
-        self, make_coroutine: Callable[[], Awaitable[Any]], settings: Settings, *, again: bool, late: bool
-    ) -> None:
-        self._make_coroutine = make_coroutine
-        self._settings = settings
-        self._again = flag(again, "again")
-        self._late = flag(late, "late")
-        self._title = f"sweep_cancellation of {name_of(make_coroutine)}"
-        self._points = 0
-        self._limit = 0.0
-        self._pairs: set[tuple[Chain, Chain]] = set()
-        self._visits: list[Visit] = []
-        self._not_reached: list[int] = []
-        self._later_points: set[int] = set()
-        self._broken_off = ""
+    """One call of ``sweep_cancellation``, and what it has found so far."""
 
-    async def run(self, scripts: Scripts) -> SweepResult:
+    make_coroutine: Callable[[], Awaitable[Any]]
+    settings: Settings
+    again: bool
+    late: bool
+    scripts: SavedScripts
+    points: int = 0
+    limit: float = 0.0  # seconds that a run may take
+    visits: list[Visit] = field(default_factory=list)
+    pairs: set[tuple[Position, Position]] = field(default_factory=set)
+    not_reached: list[int] = field(default_factory=list)
+    later_points: set[int] = field(default_factory=set)
+    stopped: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"sweep_cancellation of {name_of(self.make_coroutine)}"
+
+    async def result(self) -> SweepResult:
         """Do all runs, and return what they found."""
-        self._scripts = scripts
         try:
-            await self._run_plain()
+            first_is_clean = await self._count_points()
         finally:
-            scripts.keep()
-        numbers = self._settings.chosen(self._points)
-        if not self._visits:
-            for number in self._settings.with_progress(numbers, self._title):
-                await self._visit(number)
-                if self._broken_off:
-                    break
-            else:
-                await self._run_last()
-        other = self._later_points - {self._points}
+            self.scripts.keep_record()
+        numbers = self.settings.chosen(self.points)
+        if first_is_clean:
+            await self._visit_all(numbers)
+        other = self.later_points - {self.points}
         return SweepResult(
-            title=self._title,
-            points=self._points,
-            visits=tuple(self._visits),
-            left_out=self._points - len(numbers),
-            not_reached=tuple(self._not_reached),
+            title=self.title,
+            points=self.points,
+            visits=tuple(self.visits),
+            left_out=self.points - len(numbers),
+            not_reached=tuple(self.not_reached),
             later_points=(min(other), max(other)) if other else None,
-            broken_off=self._broken_off,
+            broken_off=self.stopped,
         )
 
-    async def _run_plain(self) -> None:
-        """Run it once and do nothing to it; what it raises is the caller's to see."""
+    async def _count_points(self) -> bool:
+        """Do the first run, and return whether it left nothing behind; what it raises goes to the caller."""
         clock = clock_of(asyncio.get_running_loop())
         began = clock()
-        drive = Drive()
-        async with Remains(self._settings) as remains:
-            task = drive.start(self._make_coroutine)
-            await ended(task, None, drive.waits_at)
-            self._limit = clock() - began + self._settings.patience
+        run = ProbedRun()
+        async with LeakWatch(self.settings) as watch:
+            task = run.start(self.make_coroutine)
+            await wait_for_end(task, None, run.waits_at)
+            self.limit = clock() - began + self.settings.patience
         task.result()
-        self._points = drive.count
-        if remains.problems:
+        self.points = run.count
+        if watch.problems:
             what = "left alone, without any cancellation:"
-            self._visits.append(Visit(point=0, what=what, problems=remains.problems))
+            self.visits.append(Visit(point=0, what=what, problems=watch.problems))
+        return not watch.problems
+
+    async def _visit_all(self, numbers: Sequence[int]) -> None:
+        for number in self.settings.with_progress(numbers, self.title):
+            await self._visit(number)
+            if self.stopped:
+                return
+        await self._check_it_still_runs()
 
     async def _visit(self, number: int) -> None:
-        for _ in range(TRIES):
-            drive = await self._cancelled(number)
-            if drive.reached or self._broken_off:
-                break
-        else:
-            self._not_reached.append(number)
-        if not self._again or not drive.came_out:
+        """Cancel it at a point, then also at each place where its clean-up waited that is new for this position."""
+        run = await self._reach(number)
+        if not self.again or not run.raised_cancelled:
             return
-        for cleanup, after in drive.cleanup.items():
-            if (drive.chain, cleanup) not in self._pairs:
-                self._pairs.add((drive.chain, cleanup))
-                await self._cancelled(number, again=after)
+        for in_cleanup, suspension in run.cleanup.items():
+            if (run.position, in_cleanup) not in self.pairs:
+                self.pairs.add((run.position, in_cleanup))
+                await self._cancel_at(number, again=suspension)
 
-    async def _run_last(self) -> None:
-        """Run it once more, left alone: what cancelled runs have spoilt shows now."""
-        problems = await self._run(drive := Drive())
-        if problems:
-            self._blame(problems)
-        else:
-            self._later_points.add(drive.count)
+    async def _reach(self, number: int) -> ProbedRun:
+        """Cancel it at a point, in another try where the run took another path; return the last try."""
+        for _ in range(TRIES):
+            run = await self._cancel_at(number)
+            if run.reached or self.stopped:
+                return run
+        self.not_reached.append(number)
+        return run
 
-    async def _cancelled(self, number: int, *, again: int | None = None) -> Drive:
-        drive = Drive(number, again=again, late=self._late)
-        problems = await self._run(drive)
-        if not drive.reached:
-            if problems:
-                self._blame(problems)
-            else:
-                self._later_points.add(drive.count)
-        elif again is None or drive.again_place is not None:
+    async def _cancel_at(self, number: int, *, again: int | None = None) -> ProbedRun:
+        """Do one run, cancelled at a point and perhaps at a later suspension, and note what was wrong with it."""
+        run = ProbedRun(number, again=again, late=self.late)
+        problems = await self._execute(run)
+        if not run.reached:
+            self._note_uncancelled(run, problems)
+        elif again is None or run.second_place is not None:
             if again is not None:
                 problems = tuple(replace(problem, hint=CLEAN_UP) if problem.leaks else problem for problem in problems)
-            self._visits.append(
+            self.visits.append(
                 Visit(
                     point=number,
                     what="cancelled",
-                    place=drive.place,
-                    child=drive.child,
-                    again=drive.again_place,
+                    place=run.place,
+                    child=run.child,
+                    again=run.second_place,
                     problems=problems,
                 )
             )
-        return drive
+        return run
 
-    async def _run(self, drive: Drive) -> tuple[Problem, ...]:
-        self._scripts.rewind()
-        async with Remains(self._settings) as remains:
-            task = drive.start(self._make_coroutine)
-            try:
-                await ended(task, self._limit, drive.waits_at)
-                problems = self._ending(drive, task)
-            except HungError as error:
-                problems = (hung(self._limit, str(error)),)
-        problems += remains.problems
-        if drive.reached:
-            problems += self._scripts.asked_more() + await failed_check(self._settings.check)
-        return problems
+    async def _check_it_still_runs(self) -> None:
+        """Do the last run, which is not cancelled: it shows what the cancelled ones have spoilt."""
+        run = ProbedRun()
+        self._note_uncancelled(run, await self._execute(run))
 
-    def _ending(self, drive: Drive, task: asyncio.Task[Any]) -> tuple[Problem, ...]:
-        error = outcome_of(task)
-        if not drive.reached:
-            return () if error is None else (Problem(f"it failed: {said(error)}"),)
-        drive.came_out = isinstance(error, asyncio.CancelledError)
-        if drive.came_out or (error is None and self._settings.allow_completion):
-            return ()
-        if error is not None:
-            return (Problem(f"the cancellation came out as {said(error)}", hint=SWALLOWED),)
-        text = "the cancellation was swallowed: it went on and returned "
-        return (Problem(text, f"{task.result()!r:.80}", hint=SWALLOWED),)
-
-    def _blame(self, problems: tuple[Problem, ...]) -> None:
-        """Put down to the last visit what the next run met before anything was done to it."""
+    def _note_uncancelled(self, run: ProbedRun, problems: tuple[Problem, ...]) -> None:
+        """Blame what a run met before anything was done to it on the last visit, and stop."""
+        if not problems:
+            self.later_points.add(run.count)
+            return
         what = "\n".join(map(str, problems)).replace("\n", "\n  ")
-        if not self._visits:
-            self._visits.append(Visit(point=0, what="run a second time, and left alone:", problems=problems))
+        if not self.visits:
+            self.visits.append(Visit(point=0, what="run a second time, and left alone:", problems=problems))
         else:
             text = f"after this the code does not run any more, as when a lock is still held:\n  {what}"
-            last = self._visits[-1]
-            self._visits[-1] = replace(last, problems=(*last.problems, Problem(text)))
-        self._broken_off = "The sweep stopped there: nothing that comes later could be judged."
+            last = self.visits[-1]
+            self.visits[-1] = replace(last, problems=(*last.problems, Problem(text)))
+        self.stopped = "The sweep stopped there: nothing that comes later could be judged."
+
+    async def _execute(self, run: ProbedRun) -> tuple[Problem, ...]:
+        """Do one run with the scripts of the first, and return what was wrong with it."""
+        self.scripts.rewind()
+        async with LeakWatch(self.settings) as watch:
+            task = run.start(self.make_coroutine)
+            try:
+                await wait_for_end(task, self.limit, run.waits_at)
+                problems = self._judge(run, task)
+            except HungError as error:
+                problems = (hung(self.limit, str(error)),)
+        problems += watch.problems
+        if run.reached:
+            problems += self.scripts.asked_more() + await failed_check(self.settings.check)
+        return problems
+
+    def _judge(self, run: ProbedRun, task: asyncio.Task[Any]) -> tuple[Problem, ...]:
+        error = error_of(task)
+        if not run.reached:
+            return () if error is None else (Problem(f"it failed: {error_text(error)}"),)
+        run.raised_cancelled = isinstance(error, asyncio.CancelledError)
+        if run.raised_cancelled or (error is None and self.settings.allow_completion):
+            return ()
+        if error is not None:
+            return (Problem(f"the cancellation came out as {error_text(error)}", hint=SWALLOWED),)
+        text = "the cancellation was swallowed: it went on and returned "
+        return (Problem(text, f"{task.result()!r:.80}", hint=SWALLOWED),)

@@ -1,13 +1,13 @@
-"""Counts the places where a coroutine waits, and cancels it at one of them.
+"""Count the places where a coroutine waits, and cancel it at one of them.
 
-The wall: delivers; what came of it is judged elsewhere.
+How the run ended is judged elsewhere.
 
-Theory of operation: a ``Probe`` stands between a task and its coroutine and passes everything on. Each time that the
-coroutine gives up control is one suspension point, and so is each time that a task does which it started, for a
-coroutine that waits for its children stands still while they go on. At the chosen point the probe calls ``cancel()``
-of the real task, in the very step that suspends it: so the awaited future itself is cancelled, ``asyncio.timeout``,
-``TaskGroup`` and ``shield`` see what they would see of any cancellation, and no other callback of the loop comes
-between. Children are found by their context: a ``ContextVar`` says which run they belong to.
+Theory of operation: a ``Probe`` wraps the coroutine of a task and passes everything on. Each time that the coroutine
+suspends counts as a point, and so does each suspension of the tasks that it started, for they go on while it waits for
+them. At the chosen point the probe calls ``cancel()`` on the task of the coroutine under test, in the same step of the
+loop that suspends it: the awaited future itself is cancelled, ``asyncio.timeout``, ``TaskGroup`` and ``shield`` see
+what they would see of any cancellation, and no other callback of the loop runs in between. Child tasks are found by
+their context: a ``ContextVar`` says to which run they belong.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from typing import Any
 
 from pytest_mockstream._base.callsite import CallSite
 
-from .places import Chain, chain_of, place_of
-
-_NEVER = inf
+from .positions import Position, line_of, position_of
 
 
-class Drive:
+class ProbedRun:
     """One run of the coroutine under test.
 
     Args:
-        target: the number of the suspension at which it is cancelled, from 1; None for a plain run.
-        again: cancel it once more, at this suspension after the first cancellation, from 1.
-        late: cancel only when what is awaited there has come, just before the coroutine gets to see it.
+        target: the number of the suspension at which it is cancelled, from 1; None does not cancel it.
+        again: the number of the suspension after the first cancellation at which it is cancelled again, from 1.
+        late: cancel only when what is awaited there has arrived, just before the coroutine gets to see it.
 
     Attributes:
         count: how many suspensions there were.
-        place: where it was cancelled.
-        chain: the same, to tell places apart.
+        limit: the number from which on suspensions are looked at one by one: that of the target, or infinity.
+        task: the task that runs the coroutine.
+        place: the line where it was cancelled.
+        position: the same as a value that can be compared.
         child: the line of the child task whose suspension it was, where it was not the coroutine's own.
-        cleanup: the places of the suspensions that followed, each with its number.
-        again_place: where it was cancelled once more.
-        came_out: whether the cancellation came out of it.
+        cleanup: the positions of the suspensions in the clean-up, each with its number after the target.
+        second_place: the line where it was cancelled again.
+        raised_cancelled: whether ``CancelledError`` came out of it.
     """
 
     __slots__ = (
@@ -50,40 +50,40 @@ class Drive:
         "_late",
         "_probe",
         "_target",
-        "again_place",
-        "came_out",
-        "chain",
         "child",
         "cleanup",
         "count",
         "limit",
         "place",
+        "position",
+        "raised_cancelled",
+        "second_place",
         "task",
     )
 
     def __init__(self, target: int | None = None, *, again: int | None = None, late: bool = False) -> None:
         self.count = 0
-        self.limit: float = _NEVER if target is None else target
+        self.limit: float = inf if target is None else target
         self._target = self.limit
         self._again = again
         self._late = late
         self._probe: Probe | None = None
         self.task: asyncio.Task[Any] | None = None
         self.place: CallSite | None = None
-        self.chain: Chain = ()
+        self.position: Position = ()
         self.child: CallSite | None = None
-        self.cleanup: dict[Chain, int] = {}
-        self.again_place: CallSite | None = None
-        self.came_out = False
+        self.cleanup: dict[Position, int] = {}
+        self.second_place: CallSite | None = None
+        self.raised_cancelled = False
 
     @property
     def reached(self) -> bool:
-        """Whether the point was come by."""
+        """Whether the run came to its target."""
         return self.count >= self._target
 
     def waits_at(self) -> CallSite | None:
-        """Return where the coroutine waits now."""
-        return None if self._probe is None else place_of(self._probe.coro)
+        """Return the line where the coroutine waits now."""
+        return None if self._probe is None else line_of(self._probe.coro)
 
     def start(self, make_coroutine: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
         """Start the run as a task of the running loop.
@@ -98,16 +98,16 @@ class Drive:
         self.task = asyncio.get_running_loop().create_task(self._probe, context=context)
         return self.task
 
-    def come_by(self, probe: Probe, awaited: object) -> None:
-        """Be told of a suspension at the point or after it."""
+    def on_suspension(self, probe: Probe, awaited: object) -> None:
+        """Cancel the task if this suspension, the target's or a later one, is one to cancel at; otherwise note it."""
         task = self.task
         if task is None or task.done():
             return
         number = self.count - int(self._target)
         if number == 0:
-            self.place, self.chain = self.waits_at(), chain_of(probe.coro)
+            self.place, self.position = self.waits_at(), position_of(probe.coro)
             if probe is not self._probe:
-                self.child = place_of(probe.coro)
+                self.child = line_of(probe.coro)
             add_callback = getattr(awaited, "add_done_callback", None)
             if self._late and add_callback is not None and probe is self._probe:
                 # It is called before the task is woken up, for the task has not even begun to wait.
@@ -117,42 +117,47 @@ class Drive:
         elif not probe.cleaning:
             return
         elif self._again is None:
-            self.cleanup.setdefault(chain_of(probe.coro), number)
+            self.cleanup.setdefault(position_of(probe.coro), number)
         elif number == self._again:
-            self.again_place = place_of(probe.coro)
+            self.second_place = line_of(probe.coro)
             task.cancel()
 
 
 class Probe(Coroutine[Any, Any, Any]):
-    """Passes everything on to a coroutine, and counts how often it gives up control."""
+    """Passes everything on to a coroutine, and counts how often it suspends.
 
-    __slots__ = ("_drive", "cleaning", "coro")
+    Attributes:
+        coro: the coroutine.
+        cleaning: whether an exception was thrown into it at the target or later.
+    """
 
-    def __init__(self, coro: Any, drive: Drive) -> None:
+    __slots__ = ("_run", "cleaning", "coro")
+
+    def __init__(self, coro: Any, run: ProbedRun) -> None:
         self.coro = coro
-        self.cleaning = False  #: whether an exception was thrown into it at the point or after it
-        self._drive = drive
+        self.cleaning = False
+        self._run = run
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.coro, name)  # cr_frame and the like: whoever looks into the task sees what it runs
+        return getattr(self.coro, name)  # cr_frame and the like, for whoever looks into the task
 
     def send(self, value: Any) -> Any:
-        """Let the coroutine go on to its next suspension."""
+        """Resume the coroutine up to its next suspension."""
         awaited = self.coro.send(value)
-        drive = self._drive
-        drive.count += 1
-        if drive.count >= drive.limit:
-            drive.come_by(self, awaited)
+        run = self._run
+        run.count += 1
+        if run.count >= run.limit:
+            run.on_suspension(self, awaited)
         return awaited
 
     def throw(self, *error: Any) -> Any:
-        """Let the coroutine go on with an exception."""
-        drive = self._drive
-        self.cleaning = drive.reached
+        """Resume the coroutine with an exception."""
+        run = self._run
+        self.cleaning = run.reached
         awaited = self.coro.throw(*error)
-        drive.count += 1
-        if drive.count >= drive.limit:
-            drive.come_by(self, awaited)
+        run.count += 1
+        if run.count >= run.limit:
+            run.on_suspension(self, awaited)
         return awaited
 
     def close(self) -> None:
@@ -169,12 +174,12 @@ class _Main(Probe):
     __slots__ = ()
 
     def send(self, value: Any) -> Any:
-        if self._drive.task is None:
-            self._drive.task = asyncio.current_task()
+        if self._run.task is None:
+            self._run.task = asyncio.current_task()
         return super().send(value)
 
 
-_RUN: ContextVar[Drive | None] = ContextVar("pytest_mockstream_sweep", default=None)
+_RUN: ContextVar[ProbedRun | None] = ContextVar("pytest_mockstream_sweep", default=None)
 
 
 class _Task(asyncio.Task[Any]):
@@ -186,19 +191,19 @@ class _Task(asyncio.Task[Any]):
 
 
 @contextmanager
-def children_probed() -> Iterator[None]:
-    """Let the running loop put a probe on every task that is started within a run.
+def probing_tasks() -> Iterator[None]:
+    """Put a probe on every task that a run starts, and make each job that a thread does suspend its caller.
 
-    And let it take a turn for each job that a thread does. From CPython 3.14 on the result of one that is quick is
-    there at once: a race that a thread which has to be started first loses more often, and with it a run loses a point.
+    From CPython 3.14 on, the result of a quick job is there at once, without a suspension, if an idle thread takes it;
+    a thread that has to be started is slower. The number of points would depend on which of the two it was.
     """
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
 
     def factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
-        drive = _RUN.get() if options.get("context") is None else options["context"].get(_RUN)
-        if drive is not None and not isinstance(coro, Probe):
-            coro = Probe(_coroutine(coro), drive)
+        run = _RUN.get() if options.get("context") is None else options["context"].get(_RUN)
+        if run is not None and not isinstance(coro, Probe):
+            coro = Probe(_coroutine(coro), run)
         return _Task(coro, loop=loop, **options) if before is None else before(loop, coro, **options)
 
     loop.set_task_factory(factory)
@@ -218,7 +223,7 @@ def _turn_for_each_job(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         if not future.done():
             return future
         later = loop.create_future()
-        loop.call_soon(_hand_over, future, later)
+        loop.call_soon(_copy_outcome, future, later)
         return later
 
     attributes: dict[str, Any] = getattr(loop, "__dict__", {})  # without one, the loop runs jobs as it does
@@ -232,7 +237,7 @@ def _turn_for_each_job(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
             attributes["run_in_executor"] = before
 
 
-def _hand_over(done: asyncio.Future[Any], later: asyncio.Future[Any]) -> None:
+def _copy_outcome(done: asyncio.Future[Any], later: asyncio.Future[Any]) -> None:
     if later.cancelled():
         return
     if done.cancelled():
@@ -244,10 +249,10 @@ def _hand_over(done: asyncio.Future[Any], later: asyncio.Future[Any]) -> None:
 
 
 def _coroutine(made: Any) -> Any:
-    """Return what can be driven.
+    """Return a coroutine, or an object with its methods, for what a function returned.
 
     Raises:
-        TypeError: it cannot, or has begun to run already.
+        TypeError: it cannot be awaited, or has begun to run already.
     """
     if inspect.iscoroutine(made) and inspect.getcoroutinestate(made) != inspect.CORO_CREATED:
         msg = (

@@ -1,6 +1,7 @@
-"""What can be wrong with a run, in words: what happened, and what to do.
+"""What can be wrong with a run: what happened, and what to do about it.
 
-The wall: text and frozen data only. What neighbours differ in stands apart, so that a table can put them in one row.
+It holds text and frozen data only. The part in which the problems of neighbouring points differ is kept apart, so that
+a table can show them in one row.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ SILENCE = (
     "Nothing of its own ends it when a stream falls silent: give the read a timeout. If it has one, shorten it for the"
     " test, raise patience=, or run in virtual time."
 )
-OVERSTAYED = (
+NEVER_ENDED = (
     "What it waits for must end, too, when the run is cancelled or its stream breaks."
     " If it only takes long, raise patience=."
 )
 ASSERTED = (
-    "A failed assertion is no report of a broken stream: let the code under test raise, and assert in check=."
+    "A failed assertion does not report a broken stream: let the code under test raise an error, and assert in check=."
     " To let it count: raises=AssertionError."
 )
 UNLISTED = "Catch it and raise what your callers expect, or list it in raises=."
@@ -66,21 +67,21 @@ class Problem:
         return self.text + self.value
 
 
-def told(problems: Sequence[Problem]) -> str:
-    """Return the same problem of several neighbours in words."""
+def merged_text(problems: Sequence[Problem]) -> str:
+    """Return one text for the same problem at several neighbouring points."""
     values = list(dict.fromkeys(problem.value for problem in problems))
     if len(values) > 3:
         values[2:-1] = ["..."]
     return problems[0].text + ", ".join(values)
 
 
-def alike(problem: Problem) -> Problem:
-    """Return what a problem has in common with that of a neighbour."""
+def without_details(problem: Problem) -> Problem:
+    """Return what a problem has in common with the same one at a neighbouring point."""
     return replace(problem, value="", leaks=())
 
 
 def leaked(report: LeakReport) -> Problem:
-    """Return what a run left running. Automatic names are left out, for they differ from run to run."""
+    """Return that a run left something running. Automatic names lose their number, which differs from run to run."""
     unnumbered = [replace(leak, name=_NUMBER.sub(r"\1-N", leak.name)) for leak in report.leaks]
     things = "1 thing" if len(unnumbered) == 1 else f"{len(unnumbered)} things"
     text = "\n".join([f"it left {things} running, still there after {report.grace:.2f} s:", *entries(unnumbered)])
@@ -97,12 +98,12 @@ def reported_success(fault: object, returned: object) -> Problem:
 
 def hung(limit: float, where: str, fault: Fault | str | None = None) -> Problem:
     """Return that a run did not end."""
-    hint = SILENCE if isinstance(fault, Stall) else OVERSTAYED
+    hint = SILENCE if isinstance(fault, Stall) else NEVER_ENDED
     return Problem(f"it did not end within {limit:.3g} s: it waits at {where}", hint=hint)
 
 
 def asked_more(errors: Iterable[BaseException]) -> tuple[Problem, ...]:
-    """Return the requests that no script was left for."""
+    """Return that a run made requests that no script was left for, if it did."""
     found = [str(error).splitlines()[0] for error in errors]
     if not found:
         return ()
@@ -110,7 +111,7 @@ def asked_more(errors: Iterable[BaseException]) -> tuple[Problem, ...]:
     return (Problem(f"it asked for more than in its first run{more}: {found[0]}", hint=UNSCRIPTED),)
 
 
-def said(error: BaseException) -> str:
-    """Return an exception as a report says it: by the first line of its message."""
+def error_text(error: BaseException) -> str:
+    """Return an exception in one line: its class and the first line of its message."""
     text = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,6 +1,6 @@
 """What a sweep found, as a value and as a table.
 
-The wall: frozen data in, text out.
+It turns frozen data into text, and runs nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import groupby
 from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.errors import SweepError
 
-from .places import described
-from .problem import Problem, alike, told
+from .positions import describe
+from .problem import Problem, merged_text, without_details
 from .settings import TRIES
 
 
@@ -22,13 +22,13 @@ class Visit:
     """One run, and what was wrong with it.
 
     Attributes:
-        point: the number of the place, from 1; 0 is the run that nothing was done to.
+        point: the number of the place, from 1; 0 is the run to which nothing was done.
         what: what was done there: ``"cancelled"``, or ``"Truncate before chunk {} of answer 1"``.
         chunk: the number of the chunk, from 1, where a stream was broken.
         place: the line of the user's code that was waiting.
-        child: where a task stood that the code under test had started, if it was that one that had just begun to wait.
-        again: the line of the clean-up where it was cancelled once more, or None.
-        problems: what was wrong; nothing, if empty.
+        child: the line where a task that the code under test had started was waiting, if the point is that task's.
+        again: the line of the clean-up where it was cancelled a second time, or None.
+        problems: what was wrong; empty if nothing was.
     """
 
     point: int
@@ -52,30 +52,30 @@ class Visit:
     def __str__(self) -> str:
         return _row([self])
 
-    def said(self, chunks: str) -> str:
-        """Return what was done where, with the numbers of the chunks."""
+    def describe(self, chunks: str) -> str:
+        """Return what was done where; ``chunks`` are the numbers of the chunks, as text."""
         if not self.point:
             return self.what
-        text = f"{self.what.format(chunks)} at {described(self.place)}"
+        text = f"{self.what.format(chunks)} at {describe(self.place)}"
         if self.child:
-            text += f"\nwhile its task stood at {described(self.child)}"
+            text += f"\nwhile its task stood at {describe(self.child)}"
         if self.again:
-            text += f"\nand once more at {described(self.again)}"
+            text += f"\nand once more at {describe(self.again)}"
         return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepResult:
-    """Everything that one sweep found; ``print`` it for a table.
+    """What a sweep found; ``print`` it for a table.
 
     Attributes:
         title: what was swept.
         points: how many places there are.
-        visits: one for each run, in the order of the points; those that were cancelled once more, too.
+        visits: one for each run, in the order of the points, including runs that were cancelled a second time.
         left_out: how many places ``max_points`` or ``point`` left out.
-        not_reached: places that a run of their own did not come by.
-        later_points: the fewest and the most points of later runs that went on to their end, if not those of the first.
-        broken_off: why the sweep stopped before its end, or "".
+        not_reached: the numbers of places that the runs meant for them did not reach.
+        later_points: the fewest and the most points of later runs that completed, where they differ from the first.
+        broken_off: why the sweep stopped early, or "".
     """
 
     title: str
@@ -88,7 +88,7 @@ class SweepResult:
 
     @property
     def bad(self) -> tuple[Visit, ...]:
-        """The runs that something was wrong with."""
+        """The runs with which something was wrong."""
         return tuple(visit for visit in self.visits if not visit.ok)
 
     @property
@@ -98,7 +98,7 @@ class SweepResult:
 
     @property
     def steady(self) -> bool:
-        """Whether the code under test took the same way each time, so that every point could be visited."""
+        """Whether the code under test took the same path each time, so that every point could be visited."""
         return not self.not_reached and self.later_points is None
 
     def raise_if_bad(self) -> None:
@@ -114,21 +114,21 @@ class SweepResult:
         """Return every bad place with what was wrong there, and what to do."""
         first = next((visit.point for visit in self.bad if visit.point), None)
         alone = () if first is None else (f"To run one alone: point={first}.",)
-        news = list(_news(self.bad))
-        hints = dict.fromkeys(hint for visit in news for hint in visit.hints)
-        return self._text(news, [*hints, *self._notes(), *alone])
+        shown = list(_without_repeats(self.bad))
+        hints = dict.fromkeys(hint for visit in shown for hint in visit.hints)
+        return self._text(shown, [*hints, *self._notes(), *alone])
 
     def unsteadiness(self) -> str:
-        """Return what the code under test did otherwise in one run than in another, or ""."""
+        """Return how the runs of the code under test differed from one another, or ""."""
         if self.steady:
             return ""
-        text = f"The code under test does not take the same way each time: its first run had {self.points} points"
+        text = f"The code under test does not take the same path each time: its first run had {self.points} points"
         if self.later_points is not None:
             fewest, most = self.later_points
             text += f", later ones had {fewest}" + (f" to {most}" if most > fewest else "")
         if self.not_reached:
             listed = ", ".join(map(str, self.not_reached[:10])) + (", ..." if len(self.not_reached) > 10 else "")
-            text += f"; points that were not come by, each tried {TRIES} times: {listed}"
+            text += f"; points that were not reached, each tried {TRIES} times: {listed}"
         return text + (
             ". Build inside make_coroutine what it builds or caches the first time, and seed what is random;"
             " real sockets, threads and clocks wake it as they like."
@@ -157,14 +157,14 @@ class SweepResult:
             yield self.broken_off
 
 
-def _news(visits: Iterable[Visit]) -> Iterator[Visit]:
-    """Leave out what a second cancellation at a place met, if the first one alone had met it already."""
+def _without_repeats(visits: Iterable[Visit]) -> Iterator[Visit]:
+    """Leave out what a second cancellation found if the first one alone had found it already."""
     known: set[tuple[object, ...]] = set()
     for visit in visits:
-        met = (visit.point, *(problem.text for problem in visit.problems))
+        found = (visit.point, *(problem.text for problem in visit.problems))
         if not visit.again:
-            known.add(met)
-        if not visit.again or met not in known:
+            known.add(found)
+        if not visit.again or found not in known:
             yield visit
 
 
@@ -180,13 +180,13 @@ def _rows(visits: Iterable[Visit]) -> list[str]:
 
 
 def _common(visit: Visit) -> Visit:
-    return replace(visit, point=min(visit.point, 1), chunk=None, problems=tuple(map(alike, visit.problems)))
+    return replace(visit, point=min(visit.point, 1), chunk=None, problems=tuple(map(without_details, visit.problems)))
 
 
 def _row(group: list[Visit]) -> str:
-    lines = [group[0].said(_span([visit.chunk or 0 for visit in group]))]
+    lines = [group[0].describe(_span([visit.chunk or 0 for visit in group]))]
     for problems in zip(*(visit.problems for visit in group), strict=True):
-        lines += [f"  {line}" for line in told(problems).splitlines()]
+        lines += [f"  {line}" for line in merged_text(problems).splitlines()]
     return "\n".join(lines)
 
 

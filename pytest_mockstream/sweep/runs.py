@@ -1,6 +1,6 @@
-"""What the runs of all sweeps have in common.
+"""What the runs of all sweeps have in common: waiting for their end, restoring scripts, calling ``check``.
 
-The wall: waits for a run, reads its end and puts scripts back; which runs there are is planned elsewhere.
+Which runs there are is planned elsewhere.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from pytest_mockstream._base.errors import SweepWarning
 from pytest_mockstream._base.notifier import Notifier
 from pytest_mockstream.playbook.playbook import Playbook, playbooks
 
-from .places import described
-from .problem import Problem, asked_more, said
+from .positions import describe
+from .problem import Problem, asked_more, error_text
 from .result import SweepResult
 from .settings import Check
 
-_ROUNDS = 3
-_MOMENT = 0.05
+_CANCELLATIONS = 3  # of a run that does not end
+_PAUSE = 0.05  # seconds between two of them
 
 
 class HungError(Exception):
-    """A run did not end in its time; the message says where it waited."""
+    """A run did not end within its limit; the message says where it waited."""
 
 
-async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[], CallSite | None]) -> None:
-    """Wait for a task, and make it end if it does not in its time.
+async def wait_for_end(task: asyncio.Task[Any], limit: float | None, place: Callable[[], CallSite | None]) -> None:
+    """Wait for a task, and cancel it if it does not end by itself.
 
     Args:
         task: to wait for.
-        limit: seconds of the loop's time.
+        limit: seconds of the loop's time; None waits for ever.
         place: returns where the task waits.
 
     Raises:
-        HungError: it did not.
+        HungError: the limit was over before the task ended.
     """
     try:
         await _wait(task, limit)
@@ -49,68 +49,68 @@ async def ended(task: asyncio.Task[Any], limit: float | None, place: Callable[[]
             task.cancel()
     if task.done():
         return
-    for _ in range(_ROUNDS):
-        await _wait(task, _MOMENT)
+    for _ in range(_CANCELLATIONS):
+        await _wait(task, _PAUSE)
         if task.done():
             break
         task.cancel()
-    raise HungError(described(where))
+    raise HungError(describe(where))
 
 
 async def _wait(task: asyncio.Task[Any], limit: float | None) -> None:
-    """Wait for a task as ``asyncio.wait`` does, but on a loop whose clock was patched in real time."""
-    over = Notifier()
+    """Wait for a task as ``asyncio.wait`` does, but in real time where the clock of the loop was patched."""
+    finished = Notifier()
 
     def notify(_: object) -> None:
-        over.notify()
+        finished.notify()
 
     task.add_done_callback(notify)
     try:
-        await over.wait_async(0, limit)
+        await finished.wait_async(0, limit)
     finally:
         task.remove_done_callback(notify)
 
 
-class Scripts:
-    """The playbooks of all doors, which every run is to find as the first one did."""
+class SavedScripts:
+    """The scripts of all doors as they were before the first run, which every run is to find again."""
 
     def __init__(self) -> None:
         self._before = [(playbook, playbook.save(), len(playbook.unexpected)) for playbook in playbooks()]
         self._after: list[Callable[[], None]] = []
 
-    def keep(self) -> None:
-        """Let the record be in the end what it is now."""
+    def keep_record(self) -> None:
+        """Remember the record of requests as it is now, for ``finish``."""
         self._after = [playbook.save() for playbook in playbooks()]
 
     def rewind(self) -> None:
-        """Put all back to the beginning."""
+        """Restore what was there before the first run."""
         for _, restore, _ in self._before:
             restore()
 
     def finish(self) -> None:
-        """Leave what was kept."""
+        """Restore the record that was kept."""
         self.rewind()
         for restore in self._after:
             restore()
 
     def asked_more(self) -> tuple[Problem, ...]:
-        """Return what the last run asked that no script was left for; what others had asked before is not its own."""
+        """Return the requests of the last run that no script was left for, without those from before the sweep."""
         seen: dict[Playbook, int] = {playbook: count for playbook, _, count in self._before}
         return asked_more(error for playbook in playbooks() for error in playbook.unexpected[seen.get(playbook, 0) :])
 
 
 @contextmanager
-def rewound() -> Iterator[Scripts]:
-    """Lend what puts the scripts of all doors back; after it, the record is that of the first run."""
-    scripts = Scripts()
+def saved_scripts() -> Iterator[SavedScripts]:
+    """Save the scripts of all doors; afterwards the record of requests is that of the first run."""
+    scripts = SavedScripts()
     try:
         yield scripts
     finally:
         scripts.finish()
 
 
-def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
-    """Return what a task ended with; None is a result."""
+def error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return the exception that ended a task; None if it returned or is still running."""
     if not task.done():
         return None
     if task.cancelled():
@@ -119,7 +119,7 @@ def outcome_of(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 async def failed_check(check: Check | None) -> tuple[Problem, ...]:
-    """Return how ``check()`` failed, if it did; await it if need be."""
+    """Call ``check``, await what it returns if that is awaitable, and return how it failed, if it did."""
 
     async def held() -> None:
         if inspect.isawaitable(result := check and check()):
@@ -134,7 +134,7 @@ async def failed_check(check: Check | None) -> tuple[Problem, ...]:
 
 
 def failed_sync_check(check: Check | None) -> tuple[Problem, ...]:
-    """Do as ``failed_check`` where no loop runs."""
+    """Call ``check`` where no loop runs, and return how it failed, if it did."""
     try:
         _refuse_false(check and check())
     except Exception as error:
@@ -143,7 +143,7 @@ def failed_sync_check(check: Check | None) -> tuple[Problem, ...]:
 
 
 class _FalseError(Exception):
-    """What was checked does not hold."""
+    """The check returned False."""
 
 
 def _refuse_false(result: object) -> None:
@@ -152,14 +152,16 @@ def _refuse_false(result: object) -> None:
 
 
 def _failed(error: Exception) -> Problem:
-    return Problem("check() returned False" if isinstance(error, _FalseError) else f"check() failed: {said(error)}")
+    return Problem(
+        "check() returned False" if isinstance(error, _FalseError) else f"check() failed: {error_text(error)}"
+    )
 
 
-def told(result: SweepResult) -> SweepResult:
-    """Return a result; warn if points of it could not be visited, and raise if something was wrong.
+def raise_or_warn(result: SweepResult) -> SweepResult:
+    """Raise if something was wrong, warn if points could not be visited, and return the result.
 
     Raises:
-        SweepError: something was.
+        SweepError: something was wrong.
     """
     result.raise_if_bad()
     if not result.steady:

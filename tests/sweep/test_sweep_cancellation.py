@@ -456,9 +456,9 @@ async def test_points_that_a_run_does_not_come_by_are_told() -> None:
 
     assert (result.not_reached, result.later_points, result.steady) == ((2,), (1, 1), False)
     said = (
-        "The code under test does not take the same way each time: its first run had 2 points, later ones had 1; points"
-        " that were not come by, each tried 3 times: 2. Build inside make_coroutine what it builds or caches the first"
-        " time, and seed what is random; real sockets, threads and clocks wake it as they like."
+        "The code under test does not take the same path each time: its first run had 2 points, later ones had 1;"
+        " points that were not reached, each tried 3 times: 2. Build inside make_coroutine what it builds or caches"
+        " the first time, and seed what is random; real sockets, threads and clocks wake it as they like."
     )
     assert str(warned[0].message) == f"{result.title}: {said}"
     assert warned[0].filename == __file__

@@ -193,7 +193,7 @@ async def test_place_that_no_run_comes_by_is_told(client: MockStreamClient) -> N
         if not answers:
             answers.append(await planted.closes(client))
 
-    with pytest.warns(SweepWarning, match=r"points that were not come by, each tried 3 times: 1, 2, 3, 4\."):
+    with pytest.warns(SweepWarning, match=r"points that were not reached, each tried 3 times: 1, 2, 3, 4\."):
         await sweep_faults(asks_once, client, faults=[Truncate])
 
 

@@ -74,7 +74,7 @@ def test_each_bad_point_is_a_failed_subtest(pytester: pytest.Pytester) -> None:
         [
             "*Truncate before chunk 1 of answer 1 at *test_each_bad_point_is_a_failed_subtest.py:* in test_it*",
             "  an assertion failed: assert '' == 'one two'",
-            "  A failed assertion is no report of a broken stream: let the code under test raise, *",
+            "  A failed assertion does not report a broken stream: let the code under test raise an error, *",
             "contains 3 failed subtests",
             "SUBFAILED*point 1: Truncate before chunk 1 of answer 1 at *",
             "SUBFAILED*point 2: Truncate before chunk 2 of answer 1 at *",

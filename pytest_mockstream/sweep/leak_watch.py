@@ -1,6 +1,6 @@
 """What a run left behind: tasks and threads, which the leak check finds, and streams, which are in the ledger.
 
-The wall: the one place of the sweeps that knows who looks for leaks.
+No other module of the sweeps looks for leaks.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pytest_mockstream.playbook.playbook import playbooks
 from .problem import Problem, leaked
 from .settings import Settings
 
-_LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
-_LOOKS = 20
+_ENDINGS: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
+_LOOKS = 20  # in a grace period
 
 
-class Remains:
-    """Looks what a block leaves: ``with`` where no loop runs, ``async with`` in a coroutine. What is left is ended.
+class LeakWatch:
+    """Finds what a block leaves behind, and ends it: ``with`` where no loop runs, ``async with`` in a coroutine.
 
     Args:
-        settings: how long to wait for all that to end by itself, and what is meant to go on.
+        settings: the grace period, and what is meant to go on.
 
     Attributes:
         opened: the streams that were opened in the block.
-        problems: what is left, once the block is over.
+        problems: what was left behind, once the block is over.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -78,7 +78,7 @@ class Remains:
             self.problems += left_open(self.opened)
 
     def _pauses(self) -> Iterator[float]:
-        """Yield pauses as long as a server may still get to know that its client went away."""
+        """Yield pauses, at most a grace period long, while a server may not have noticed yet that its client left."""
         for _ in range(_LOOKS):
             if not any(
                 request.state == "open" and not isinstance(request.progress, Playback) for request in self.opened
@@ -88,23 +88,23 @@ class Remains:
 
 
 def _catch_up() -> None:
-    """Let doors that serve from another thread hear of what this run asked, or it would be put down to the next."""
+    """Let doors that serve from another thread record this run's requests, or they would count for the next run."""
     for playbook in playbooks():
         playbook.catch_up()
 
 
 def left_open(opened: Iterable[Request]) -> tuple[Problem, ...]:
     """Return the streams that nobody closed, and close them."""
-    left = [request for request in opened if request.state in {"open", "dropped"}]
-    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in left)
-    for request in left:
+    still_open = [request for request in opened if request.state in {"open", "dropped"}]
+    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in still_open)
+    for request in still_open:
         end_stream(request, "close")
     return found
 
 
 def end_stream(request: Request, how: str) -> None:
-    """End a stream as its own ``close()`` or ``cancel()`` would; only what is open."""
-    state, ending = _LEAVING[how]
+    """End a stream as its own ``close()`` or ``cancel()`` would, if it is open."""
+    state, ending = _ENDINGS[how]
     progress: Any = request.progress
     if request.settle(state) and progress is not None:
         getattr(progress, "playback", progress).stop(ending)
