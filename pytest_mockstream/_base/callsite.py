@@ -10,7 +10,7 @@ import contextlib
 import sys
 import sysconfig
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import CoroutineType, FrameType
 from typing import Any
 
@@ -37,9 +37,14 @@ class CallSite:
         return f"{path}:{self.lineno}"
 
 
-_OURS = str(Path(__file__).parent.parent) + "/"
+def _start_of(folder: PurePath) -> str:
+    """Return how the path of each file in a folder begins, with the separator of the platform."""
+    return str(folder / "_")[:-1]
+
+
+_OURS = _start_of(Path(__file__).parent.parent)
 _PATHS = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-_LIBRARIES = (_OURS, "<frozen ", *(str(Path(path)) + "/" for path in _PATHS if path))
+_LIBRARIES = (_OURS, "<frozen ", *(_start_of(Path(path)) for path in _PATHS if path))
 
 
 def is_library(filename: str) -> bool:

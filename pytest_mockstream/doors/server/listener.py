@@ -10,6 +10,7 @@ waits for those, so whatever was accepted is in ``connections`` when they are en
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -101,7 +102,8 @@ class Listener:
         # The protocol is named because asyncio switches Nagle's algorithm off only where it sees that this is TCP.
         bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":  # on Windows it would let another process bind the same port
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             bound.setblocking(False)
             bound.bind((self._host, self.port))
