@@ -77,7 +77,7 @@ class BreakPlan:
         """
         self._breaks = all_breaks(first.played, self._faults)
         if problems:
-            self._visits.append(Visit(point=0, what="left alone, with whole streams:", problems=problems))
+            self._visits.append(Visit(point=0, what="the first run, whose streams are whole:", problems=problems))
             return
         if not self._breaks:
             msg = (

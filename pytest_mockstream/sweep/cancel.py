@@ -127,7 +127,7 @@ class _Sweep:
         task.result()
         self.points = run.count
         if watch.problems:
-            what = "left alone, without any cancellation:"
+            what = "the first run, which is not cancelled:"
             self.visits.append(Visit(point=0, what=what, problems=watch.problems))
         return not watch.problems
 
@@ -190,7 +190,7 @@ class _Sweep:
             return
         what = "\n".join(map(str, problems)).replace("\n", "\n  ")
         if not self.visits:
-            self.visits.append(Visit(point=0, what="run a second time, and left alone:", problems=problems))
+            self.visits.append(Visit(point=0, what="a second run, which is not cancelled:", problems=problems))
         else:
             text = f"after this the code does not run any more, as when a lock is still held:\n  {what}"
             last = self.visits[-1]
@@ -220,6 +220,6 @@ class _Sweep:
         if run.raised_cancelled or (error is None and self.settings.allow_completion):
             return ()
         if error is not None:
-            return (Problem(f"the cancellation came out as {error_text(error)}", hint=SWALLOWED),)
+            return (Problem(f"the cancellation was replaced by {error_text(error)}", hint=SWALLOWED),)
         text = "the cancellation was swallowed: it went on and returned "
         return (Problem(text, f"{task.result()!r:.80}", hint=SWALLOWED),)

@@ -13,24 +13,23 @@ from dataclasses import dataclass, replace
 from pytest_mockstream.leaks import Leak, LeakReport, creators, entries
 from pytest_mockstream.script.steps import Fault, Stall, Truncate
 
+_RETRYING = " Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it."
+
 SWALLOWED = (
-    "Let CancelledError out: catch Exception, not BaseException, and `raise` at the end of a handler that must see it."
-    " Where completing is meant: allow_completion=True."
+    "Let CancelledError propagate: catch Exception, not BaseException, and `raise` at the end of a handler that must"
+    " see it. Where completing is meant: allow_completion=True."
 )
 CLEAN_UP = (
-    "A clean-up that waits can be cancelled, too: do what must not be left out before its first await, or put it in"
-    " asyncio.shield()."
+    "A clean-up that waits can be cancelled, too: do what must not be skipped before its first await, or put it"
+    " in asyncio.shield()."
 )
 CUT_SHORT = (
     "An SDK takes a stream that just ends for a whole one: look for its finish reason before you report success."
-    " Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it."
+    + _RETRYING
 )
-HIDDEN = (
-    "Let the error of a broken stream out, or raise one of your own."
-    " Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it."
-)
+HIDDEN = "Let the error of a broken stream propagate, or raise one of your own." + _RETRYING
 SILENCE = (
-    "Nothing of its own ends it when a stream falls silent: give the read a timeout. If it has one, shorten it for the"
+    "It has nothing that ends it when a stream falls silent: give the read a timeout. If it has one, shorten it for the"
     " test, raise patience=, or run in virtual time."
 )
 NEVER_ENDED = (
@@ -42,7 +41,10 @@ ASSERTED = (
     " To let it count: raises=AssertionError."
 )
 UNLISTED = "Catch it and raise what your callers expect, or list it in raises=."
-UNSCRIPTED = "Code that ends asks for nothing more. Where asking is meant: respond(...) once more, or with times=None."
+UNSCRIPTED = (
+    "Code that was cancelled, or whose stream broke, should ask for nothing more. Where it is meant to: queue a script"
+    " for that with respond(...), or use times=None."
+)
 
 _NUMBER = re.compile(r"^(Task|Thread)-\d+")
 
@@ -108,7 +110,7 @@ def asked_more(errors: Iterable[BaseException]) -> tuple[Problem, ...]:
     if not found:
         return ()
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return (Problem(f"it asked for more than in its first run{more}: {found[0]}", hint=UNSCRIPTED),)
+    return (Problem(f"it made more requests than in its first run{more}: {found[0]}", hint=UNSCRIPTED),)
 
 
 def error_text(error: BaseException) -> str:

@@ -58,9 +58,9 @@ class Visit:
             return self.what
         text = f"{self.what.format(chunks)} at {describe(self.place)}"
         if self.child:
-            text += f"\nwhile its task stood at {describe(self.child)}"
+            text += f"\nwhile its child task was at {describe(self.child)}"
         if self.again:
-            text += f"\nand once more at {describe(self.again)}"
+            text += f"\nand again at {describe(self.again)}"
         return text
 
 

@@ -353,7 +353,7 @@ async def test_exception_instead_of_the_cancellation_is_a_failure() -> None:
 
     result = await failed(turns)
 
-    assert [*map(str, result.bad[0].problems)] == ["the cancellation came out as ValueError: no"]
+    assert [*map(str, result.bad[0].problems)] == ["the cancellation was replaced by ValueError: no"]
 
 
 async def test_run_that_goes_on_for_ever_is_ended_and_named() -> None:
@@ -407,7 +407,7 @@ async def test_first_run_that_leaks_is_reported() -> None:
 
     result = await failed(leaks)
 
-    assert result.bad[0].what == "left alone, without any cancellation:"
+    assert result.bad[0].what == "the first run, which is not cancelled:"
 
 
 async def test_coroutine_that_never_waits_has_no_points() -> None:
@@ -598,7 +598,7 @@ async def test_asking_once_more_after_the_cancellation_is_a_failure(mock_stream_
 
     result = await failed(asks_again)
 
-    assert "it asked for more than in its first run: no script left for complete" in result.report()
+    assert "it made more requests than in its first run: no script left for complete" in result.report()
 
 
 async def test_what_another_client_was_asked_before_is_not_put_down_to_the_sweep(

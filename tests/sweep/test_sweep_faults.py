@@ -72,7 +72,7 @@ async def test_silence_without_a_timeout_is_bounded_and_explained(client: MockSt
     result = await failed(lambda: planted.closes(client), client, faults=[Stall])
 
     assert len(result.bad) == 4
-    assert "Nothing of its own ends it when a stream falls silent" in result.report()
+    assert "It has nothing that ends it when a stream falls silent" in result.report()
 
 
 async def test_exception_that_the_caller_did_not_list_is_a_failure(client: MockStreamClient) -> None:
@@ -247,7 +247,7 @@ async def test_leak_in_the_first_run_is_reported(client: MockStreamClient) -> No
 
     result = await failed(leaves, client)
 
-    assert result.bad[0].what == "left alone, with whole streams:"
+    assert result.bad[0].what == "the first run, whose streams are whole:"
 
 
 async def test_request_that_no_script_is_left_for_is_a_failure(client: MockStreamClient) -> None:
@@ -260,7 +260,7 @@ async def test_request_that_no_script_is_left_for_is_a_failure(client: MockStrea
 
     result = await failed(asks_elsewhere, client, faults=[Truncate], raises=UnexpectedRequestError)
 
-    assert "it asked for more than in its first run" in result.report()
+    assert "it made more requests than in its first run" in result.report()
 
 
 async def test_record_is_that_of_the_first_run(client: MockStreamClient) -> None:

@@ -81,12 +81,12 @@ async def test_clean_up_that_is_cancelled_is_said() -> None:
         f"""
         sweep_cancellation of cleans_up_slowly: 1 of 3 points visited in 2 runs, 1 bad
           1  BAD  cancelled at planted.py:{line(buggy, "here") - 2} in cleans_up_slowly: await asyncio.sleep(0)
-                  and once more at planted.py:{line(buggy, "here")} in cleans_up_slowly: await asyncio.sleep(0)  # here
+                  and again at planted.py:{line(buggy, "here")} in cleans_up_slowly: await asyncio.sleep(0)  # here
                     it left 1 thing running, still there after 0.01 s:
                       task 'Task-N' waits at planted.py:{line(planted.pump, "pump")} in pump: await asyncio.Event().wait()  # pump
                         created at planted.py:{line(buggy, "here") - 4} in cleans_up_slowly
                         It waits for an event that nobody sets. Set the event, or cancel and await it.
-          A clean-up that waits can be cancelled, too: do what must not be left out before its first await, or put it in asyncio.shield().
+          A clean-up that waits can be cancelled, too: do what must not be skipped before its first await, or put it in asyncio.shield().
           2 of 3 points were left out (max_points or point).
           To run one alone: point=1.
         """
@@ -103,7 +103,7 @@ async def test_swallowed_cancellation_is_said() -> None:
         sweep_cancellation of swallows: 1 of 1 points visited in 1 runs, 1 bad
           1  BAD  cancelled at planted.py:{line(buggy, "here")} in swallows: await asyncio.sleep(0)  # here
                     the cancellation was swallowed: it went on and returned 'done'
-          Let CancelledError out: catch Exception, not BaseException, and `raise` at the end of a handler that must see it. Where completing is meant: allow_completion=True.
+          Let CancelledError propagate: catch Exception, not BaseException, and `raise` at the end of a handler that must see it. Where completing is meant: allow_completion=True.
           To run one alone: point=1.
         """
     )
@@ -143,7 +143,7 @@ async def test_broken_streams_are_said(client: MockStreamClient) -> None:
           7-9  BAD  Stall before chunk 1-3 {at}
                       it did not end within 1.5 s: it waits at planted.py:{read} in closes: return await stream.aread()  # read
           An SDK takes a stream that just ends for a whole one: look for its finish reason before you report success. Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it.
-          Nothing of its own ends it when a stream falls silent: give the read a timeout. If it has one, shorten it for the test, raise patience=, or run in virtual time.
+          It has nothing that ends it when a stream falls silent: give the read a timeout. If it has one, shorten it for the test, raise patience=, or run in virtual time.
           To run one alone: point=1.
         """
     )
@@ -173,7 +173,7 @@ async def test_stream_that_nobody_closes_is_said(client: MockStreamClient) -> No
 
     assert report.splitlines()[0].endswith("holds: 0 of 1 points visited in 1 runs, 1 bad")
     assert report.splitlines()[1:-1] == [
-        "  0  BAD  left alone, without any cancellation:",
+        "  0  BAD  the first run, which is not cancelled:",
         "            stream of mock complete_stream (request 1, open, 0 of 3 chunks read, opened at "
         f"{HERE}:{holds.__code__.co_firstlineno + 1}) was not closed",
     ]
