@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import Any
 
 import looptime
@@ -33,19 +34,29 @@ def virtual() -> asyncio.AbstractEventLoop:
 
 
 def uv() -> asyncio.AbstractEventLoop:
-    return pytest.importorskip("uvloop").new_event_loop()  # type: ignore[no-any-return] # it has no types for it
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 def eager() -> asyncio.AbstractEventLoop:
-    if sys.version_info < (3, 12):
-        pytest.skip("eager tasks came with 3.12")
     loop = asyncio.new_event_loop()
-    loop.set_task_factory(asyncio.eager_task_factory)
+    if sys.version_info >= (3, 12):
+        loop.set_task_factory(asyncio.eager_task_factory)
     return loop
 
 
+# By marks, not in the functions: there the coroutine of the sweep is made already, and would never be awaited.
+NEEDS_UVLOOP = pytest.mark.skipif(find_spec("uvloop") is None, reason="uvloop is not for this platform")
+NEEDS_EAGER_TASKS = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
 LOOPS = pytest.mark.parametrize(
-    "loop", [asyncio.new_event_loop, virtual, uv, eager], ids=["stdlib", "looptime", "uvloop", "eager"]
+    "loop",
+    [
+        pytest.param(asyncio.new_event_loop, id="stdlib"),
+        pytest.param(virtual, id="looptime"),
+        pytest.param(uv, id="uvloop", marks=NEEDS_UVLOOP),
+        pytest.param(eager, id="eager", marks=NEEDS_EAGER_TASKS),
+    ],
 )
 Loop = Callable[[], asyncio.AbstractEventLoop]
 
