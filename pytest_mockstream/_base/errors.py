@@ -106,6 +106,6 @@ class UnclosedStreamWarning(ResourceWarning):
 
 
 class SweepWarning(UserWarning):
-    """A sweep could not visit every point: the code under test does not take the same path each time."""
+    """A sweep could not reach every place: the code under test does not run the same way each time."""
 
     __module__ = MockStreamError.__module__

@@ -21,7 +21,7 @@ from pytest_mockstream.playbook.playbook import playbooks
 from .problem import Problem, leaked
 from .settings import Settings
 
-_ENDINGS: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
+_LEAVING: dict[str, tuple[State, End]] = {"close": ("closed", End.LEFT), "cancel": ("cancelled", End.CANCELLED)}
 _LOOKS = 20  # in a grace period
 
 
@@ -95,16 +95,16 @@ def _catch_up() -> None:
 
 def left_open(opened: Iterable[Request]) -> tuple[Problem, ...]:
     """Return the streams that nobody closed, and close them."""
-    still_open = [request for request in opened if request.state in {"open", "dropped"}]
-    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in still_open)
-    for request in still_open:
+    left = [request for request in opened if request.state in {"open", "dropped"}]
+    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in left)
+    for request in left:
         end_stream(request, "close")
     return found
 
 
 def end_stream(request: Request, how: str) -> None:
-    """End a stream as its own ``close()`` or ``cancel()`` would, if it is open."""
-    state, ending = _ENDINGS[how]
+    """End a stream as its own ``close()`` or ``cancel()`` would; only what is open."""
+    state, ending = _LEAVING[how]
     progress: Any = request.progress
     if request.settle(state) and progress is not None:
         getattr(progress, "playback", progress).stop(ending)
