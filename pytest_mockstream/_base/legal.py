@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .errors import ScriptError
 
@@ -81,3 +81,11 @@ def one_of(*words: str) -> Callable[[object, str], str]:
         return str(value)
 
     return parse
+
+
+def did_you_mean(word: str, legal: Iterable[str]) -> str:
+    """Return ``" Did you mean 'times'?"`` if a legal word is near to this one, else nothing."""
+    from difflib import get_close_matches  # nobody who writes everything right has to load it
+
+    near = get_close_matches(word, list(legal), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

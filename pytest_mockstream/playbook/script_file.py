@@ -16,7 +16,9 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, TypeVar
 
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.legal import did_you_mean
 from pytest_mockstream.script.chunks import Usage
+from pytest_mockstream.script.options import PACING_OPTIONS, SCRIPT_OPTIONS
 from pytest_mockstream.script.pacing import Pacing
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import (
@@ -54,9 +56,7 @@ _STEPS: dict[str, Callable[..., Step]] = {
     "error_event": ErrorEvent,
     "http_error": HTTPError,
 }
-_OPTIONS = tuple(name for name in inspect.signature(Script).parameters if name != "steps")
 _CONDITIONS = tuple(field.name for field in fields(Condition) if field.name != "predicate")
-_PACING = tuple(field.name for field in fields(Pacing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ class _Reader:
         self.problems: list[tuple[Place, str]] = []
 
     def file(self, data: Mapping[str, Any]) -> ScriptFile:
-        self._known(data, ("script", "default_text", *_PACING), ())
-        pacing = self._make(Pacing, {key: data[key] for key in _PACING if key in data}, ()) or Pacing()
+        self._known(data, ("script", "default_text", *PACING_OPTIONS), ())
+        pacing = self._make(Pacing, {key: data[key] for key in PACING_OPTIONS if key in data}, ()) or Pacing()
         default_text = data.get("default_text")
         if default_text is not None and not isinstance(default_text, str):
             self._complain(("default_text",), f"{default_text!r} is not text")
@@ -129,9 +129,9 @@ class _Reader:
         return ScriptFile(scripts, pacing, default_text)
 
     def _script(self, table: Mapping[str, Any], place: Place) -> tuple[Script, Condition]:
-        self._known(table, ("steps", "when", *_OPTIONS), place)
+        self._known(table, ("steps", "when", *SCRIPT_OPTIONS), place)
         steps = self._steps(table.get("steps", []), (*place, "steps"))
-        options = {key: table[key] for key in _OPTIONS if key in table}
+        options = {key: table[key] for key in SCRIPT_OPTIONS if key in table}
         if isinstance(usage := options.get("usage"), dict):
             is_known = self._known(usage, tuple(inspect.signature(Usage).parameters), (*place, "usage"))
             options["usage"] = self._make(Usage, usage, (*place, "usage")) if is_known else None
@@ -175,7 +175,8 @@ class _Reader:
     def _known(self, table: Mapping[str, Any], legal: Sequence[str], place: Place) -> bool:
         unknown = [key for key in table if key not in legal]
         for key in unknown:
-            self._complain((*place, key), f"this key is not known: it is one of {_listed(legal)}")
+            near = did_you_mean(key, legal)
+            self._complain((*place, key), f"this key is not known: it is one of {_listed(legal)}.{near}")
         return not unknown
 
     def _make(self, kind: Callable[..., T], options: Mapping[str, Any], place: Place, *values: object) -> T | None:

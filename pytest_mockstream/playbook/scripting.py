@@ -6,12 +6,11 @@ The wall: it fills a playbook and reads it back; it plays nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, Unpack
 
-from pytest_mockstream.script.chunks import Usage
+from pytest_mockstream.script.options import DEFAULTS, ScriptOptions, check_names, lists_options
 from pytest_mockstream.script.script import Script
-from pytest_mockstream.script.shape import Between, Fragment, LineEnding
-from pytest_mockstream.script.steps import Chunking, Step
+from pytest_mockstream.script.steps import Step
 
 from .ledger import Request
 from .playbook import Condition, Playbook
@@ -37,16 +36,19 @@ class When:
     def __repr__(self) -> str:
         return str(self._condition)
 
-    def respond(self, *steps: Step | Script | str, **options: Any) -> None:
+    @lists_options
+    def respond(self, *steps: Step | Script | str, **options: Unpack[ScriptOptions]) -> None:
         """Queue one script for the requests that are meant; see ``Scripted.respond``."""
         self._playbook.queue(_script(steps, options), self._condition)
 
 
-def _script(steps: tuple[Step | Script | str, ...], options: dict[str, Any]) -> Script:
+def _script(steps: tuple[Step | Script | str, ...], options: ScriptOptions) -> Script:
     """Return the script to queue: one script alone is queued as it is, but for the settings said here."""
     first = steps[0] if len(steps) == 1 else None
     if isinstance(first, Script):
-        return Script(*first.steps, **{**first.options, **Script(**options).options})
+        check_names(options)
+        said = {name: value for name, value in options.items() if value is not None or DEFAULTS[name] is not None}
+        return Script(*first.steps, **{**first.options, **said})
     return Script(*steps, **options)
 
 
@@ -56,23 +58,8 @@ class Scripted:
     def __init__(self, playbook: Playbook) -> None:
         self._playbook = playbook
 
-    def respond(
-        self,
-        *steps: Step | Script | str,
-        delay: float | str | None = None,
-        ttft: float | str | None = None,
-        jitter: float | str | None = None,
-        seed: int | None = None,
-        tokens_per_second: float | None = None,
-        chunking: Chunking = "word",
-        finish_reason: str | None = None,
-        usage: Usage | None = None,
-        times: int | None = 1,
-        fragment: Fragment | None = None,
-        line_ending: LineEnding | None = None,
-        between: Between | None = None,
-        duplicate: int | None = None,
-    ) -> None:
+    @lists_options
+    def respond(self, *steps: Step | Script | str, **options: Unpack[ScriptOptions]) -> None:
         r"""Queue one script; the next request that it is meant for gets it.
 
         Args:
@@ -94,22 +81,7 @@ class Scripted:
         Raises:
             ScriptError: something in it cannot be played, or it comes after a request that it was meant for.
         """
-        self.when().respond(
-            *steps,
-            delay=delay,
-            ttft=ttft,
-            jitter=jitter,
-            seed=seed,
-            tokens_per_second=tokens_per_second,
-            chunking=chunking,
-            finish_reason=finish_reason,
-            usage=usage,
-            times=times,
-            fragment=fragment,
-            line_ending=line_ending,
-            between=between,
-            duplicate=duplicate,
-        )
+        self.when().respond(*steps, **options)
 
     def when(
         self,

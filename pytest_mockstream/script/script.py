@@ -7,14 +7,15 @@ while it plays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from pytest_mockstream._base.errors import ScriptError
 
 from .chunks import StreamChunk, ToolCallDelta, Transcript, Usage
 from .gate import Gate
+from .options import DEFAULTS, PACING_OPTIONS, SHAPE_OPTIONS, ScriptOptions, check_names, lists_options
 from .pacing import Pacing
-from .shape import Between, Fragment, LineEnding, Shape
+from .shape import Shape
 from .steps import (
     CONTENT,
     STEPS,
@@ -32,8 +33,6 @@ from .steps import (
 )
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
-
-_DEFAULTS = {"chunking": "word", "times": 1}
 
 
 class Script:
@@ -78,56 +77,23 @@ class Script:
         "usage",
     )
 
-    def __init__(
-        self,
-        *steps: Step | Script | str,
-        delay: float | str | None = None,
-        ttft: float | str | None = None,
-        jitter: float | str | None = None,
-        seed: int | None = None,
-        tokens_per_second: float | None = None,
-        chunking: Chunking = "word",
-        finish_reason: str | None = None,
-        usage: Usage | None = None,
-        times: int | None = 1,
-        fragment: Fragment | None = None,
-        line_ending: LineEnding | None = None,
-        between: Between | None = None,
-        duplicate: int | None = None,
-    ) -> None:
-        given = {
-            "delay": delay,
-            "ttft": ttft,
-            "jitter": jitter,
-            "seed": seed,
-            "tokens_per_second": tokens_per_second,
-            "chunking": chunking,
-            "finish_reason": finish_reason,
-            "usage": usage,
-            "times": times,
-            "fragment": fragment,
-            "line_ending": line_ending,
-            "between": between,
-            "duplicate": duplicate,
-        }
-        self.options: dict[str, Any] = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
-        self.shape = Shape(fragment=fragment, line_ending=line_ending, between=between, duplicate=duplicate)
+    @lists_options
+    def __init__(self, *steps: Step | Script | str, **options: Unpack[ScriptOptions]) -> None:
+        check_names(options)
+        given: dict[str, Any] = {**DEFAULTS, **options}
+        self.options = {name: value for name, value in given.items() if value != DEFAULTS[name]}
+        self.shape = Shape(**{name: given[name] for name in SHAPE_OPTIONS})
         self.steps = tuple(_coerce(steps))
-        self.pacing = Pacing(
-            delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
-            ttft=ttft,  # type: ignore[arg-type]
-            jitter=jitter,  # type: ignore[arg-type]
-            seed=seed,
-            tokens_per_second=tokens_per_second,
-        )
-        self.chunking = chunking
-        called = any(isinstance(step, ToolCall) for step in self.steps)
-        self.finish_reason = finish_reason if finish_reason is not None else "tool_calls" if called else "stop"
-        self.usage = usage
-        self.times = times
+        self.pacing = Pacing(**{name: given[name] for name in PACING_OPTIONS})
+        self.chunking: Chunking = given["chunking"]
+        self.finish_reason: str = given["finish_reason"]
+        if self.finish_reason is None:
+            self.finish_reason = "tool_calls" if any(isinstance(step, ToolCall) for step in self.steps) else "stop"
+        self.usage: Usage | None = given["usage"]
+        self.times: int | None = given["times"]
         self._check()
         self.gates = tuple(step for step in self.steps if isinstance(step, Gate))
-        self._cuts = tuple(cut_step(step, chunking) for step in self.steps)
+        self._cuts = tuple(cut_step(step, self.chunking) for step in self.steps)
         self.chunk_count = sum(map(len, self._cuts)) + self._is_whole()
 
     def __repr__(self) -> str:

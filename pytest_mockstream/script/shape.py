@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from pytest_mockstream._base.errors import ScriptError
 
-Fragment: TypeAlias = "Literal['byte', 'random'] | int"
+Fragment: TypeAlias = Literal["byte", "random"] | int
 LineEnding: TypeAlias = Literal["\n", "\r\n"]
 Between: TypeAlias = Literal["comment", "ping"]
 

@@ -18,7 +18,7 @@ from .gate import Gate
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
-Chunking: TypeAlias = "Literal['word', 'char'] | int | Callable[[str], Iterable[str]]"
+Chunking: TypeAlias = Literal["word", "char"] | int | Callable[[str], Iterable[str]]
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")
 
