@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from pytest_mockstream._base.clock import clock_of, turn
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.notifier import Notifier
 from pytest_mockstream.script.gate import Gate
 from pytest_mockstream.script.steps import Played
 
@@ -26,26 +27,43 @@ from .line import End, Ending, Line, Producer, produce
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 T = TypeVar("T")
+R = TypeVar("R")
+#: A procedure that waits, written once for threads and tasks: it yields the count of notifications that it has seen and
+#: the longest to wait, in seconds (None: for ever), and is sent whether there was a notification.
+Waits: TypeAlias = Generator[tuple[int, float | None], bool, R]
 
 
-def _run_in_thread(line: Line[T], producer: Producer) -> None:
+def _running(line: Line[T], producer: Producer) -> Waits[None]:
+    """Run a producer; yield the waits that it needs."""
     seen = line.wishes.count
     for until in producer:
-        if not line.wishes.wait(seen, _span(line, until)):
-            line.waited_until(until)
-        seen = line.wishes.count
-
-
-async def _run_in_task(line: Line[T], producer: Producer) -> None:
-    seen = line.wishes.count
-    for until in producer:
-        if not await line.wishes.wait_async(seen, _span(line, until)):
+        if not (yield seen, _span(line, until)):
             line.waited_until(until)
         seen = line.wishes.count
 
 
 def _span(line: Line[T], until: float) -> float | None:
     return None if until == inf else until - line.now()
+
+
+def _drive(waits: Waits[R], notifier: Notifier) -> R:
+    """Do the waits of a generator in this thread; return what it returns."""
+    try:
+        wait = next(waits)
+        while True:
+            wait = waits.send(notifier.wait(*wait))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return] # what the generator returns
+
+
+async def _drive_async(waits: Waits[R], notifier: Notifier) -> R:
+    """Do as ``_drive``, in the running loop."""
+    try:
+        wait = next(waits)
+        while True:
+            wait = waits.send(await notifier.wait_async(*wait))
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return] # what the generator returns
 
 
 class Playback(Generic[T]):
@@ -87,7 +105,7 @@ class Playback(Generic[T]):
         if self._loop is None:
             # A daemon: one that nobody stopped must not keep the interpreter from exiting.
             thread = threading.Thread(
-                target=_run_in_thread, args=(line, producer), name="mockstream producer", daemon=True
+                target=_drive, args=(_running(line, producer), line.wishes), name="mockstream producer", daemon=True
             )
             thread.start()
             self._producer = thread
@@ -99,7 +117,7 @@ class Playback(Generic[T]):
                 line.stop(End.CANCELLED)
                 line.finish_stopped()
 
-        task = self._loop.create_task(_run_in_task(line, producer), name="mockstream producer")
+        task = self._loop.create_task(_drive_async(_running(line, producer), line.wishes), name="mockstream producer")
         task.add_done_callback(gone)
         self._producer = task
 
@@ -124,17 +142,7 @@ class Playback(Generic[T]):
             self._follow(None)
         if (got := self.take()) is not None:
             return got
-        line = self._line
-        deadline = inf if within is None else line.now() + within
-        while True:
-            seen = line.arrivals.count
-            got = self.take()
-            if got is not None or line.now() >= deadline:
-                return got
-            until = min(self._until, deadline)
-            self._greet_gate()
-            if not line.arrivals.wait(seen, _span(line, until)):
-                line.waited_until(until)
+        return _drive(self._receiving(within), self._line.arrivals)
 
     async def areceive(self, within: float | None = None) -> tuple[float, T] | Ending | None:
         """Do as ``receive``, in the running loop. Cancelled at any point, it loses nothing.
@@ -147,6 +155,10 @@ class Playback(Generic[T]):
         await turn()
         if (got := self.take()) is not None:
             return got
+        return await _drive_async(self._receiving(within), self._line.arrivals)
+
+    def _receiving(self, within: float | None) -> Waits[tuple[float, T] | Ending | None]:
+        """Receive; yield the waits that it takes."""
         line = self._line
         deadline = inf if within is None else line.now() + within
         while True:
@@ -156,7 +168,7 @@ class Playback(Generic[T]):
                 return got
             until = min(self._until, deadline)
             self._greet_gate()
-            if not await line.arrivals.wait_async(seen, _span(line, until)):
+            if not (yield seen, _span(line, until)):
                 line.waited_until(until)
 
     def take(self) -> tuple[float, T] | Ending | None:
