@@ -1,15 +1,18 @@
-"""Chunks put together again: the blocks of a reply, in the order in which they came.
+"""Puts the chunks of a reply together again: its blocks in order, the arguments of its tool calls, its usage.
 
-The wall: pure; knows no provider.
+It knows no provider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pytest_mockstream.script.chunks import StreamChunk
+from pytest_mockstream.script.chunks import StreamChunk, Usage
+from pytest_mockstream.script.script import Script
+from pytest_mockstream.script.steps import ToolCall
 
 Kind: TypeAlias = Literal["text", "reasoning", "refusal", "tool_call"]
 
@@ -57,3 +60,26 @@ def blocks_of(chunks: Iterable[StreamChunk]) -> list[Block]:
         Block(kind=first.kind, text="".join(texts), id=first.id, name=first.name, index=first.index)
         for first, texts in gathered
     ]
+
+
+def usage_of(chunks: Sequence[StreamChunk]) -> Usage:
+    """Return the tokens used by a reply; none where it was cut off before it could tell."""
+    return (chunks[-1].usage if chunks else None) or Usage()
+
+
+def arguments_of(text: str) -> Any:
+    """Return the arguments of a call; no text at all means none."""
+    return json.loads(text) if text.strip() else {}
+
+
+def broken_arguments(script: Script) -> str | None:
+    """Tell which call's arguments are no JSON object, or return None."""
+    for step in script.steps:
+        if isinstance(step, ToolCall):
+            try:
+                arguments = arguments_of(step.json)
+            except ValueError:
+                return f"the arguments of {step!r} are not JSON"
+            if not isinstance(arguments, dict):
+                return f"the arguments of {step!r} are not a JSON object"
+    return None

@@ -18,7 +18,7 @@ from pytest_mockstream.script.steps import ErrorEvent, KeepAlive, Malformed, Pla
 from .frames import Frame
 from .sse import Event, Framing, Writer, json_bytes
 
-Json: TypeAlias = "dict[str, Any]"
+Json: TypeAlias = dict[str, Any]
 #: The instant that every reply says it was made at: 2025-01-01T00:00:00Z. A fake has no reason to differ each run.
 CREATED = 1_735_689_600
 CREATED_TEXT = "2025-01-01T00:00:00Z"
@@ -86,6 +86,10 @@ class Encoder(Protocol):
         """Return the event of an error inside a stream."""
 
 
+Parse: TypeAlias = Callable[[Json, Mapping[str, str], Mapping[str, str]], Ask]
+Objection: TypeAlias = Callable[[Ask, Script], str | None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireFormat:
     """One provider's byte shape.
@@ -110,14 +114,14 @@ class WireFormat:
     provider: str
     shown: str
     path: re.Pattern[str]
-    parse: Callable[[Json, Mapping[str, str], Mapping[str, str]], Ask]
+    parse: Parse
     encoder: Callable[[Reply], Encoder]
     whole: Callable[[Reply, Sequence[StreamChunk]], Json]
     error: Callable[[int, str, str | None], Json]
     error_status: Mapping[str, int]
     finish_reasons: Mapping[str, str]
     method: ClassVar[str] = "POST"
-    objection: Callable[[Ask, Script], str | None] = lambda _ask, _script: None
+    objection: Objection = lambda _ask, _script: None
     garbled: str | None = None
     whole_calls: bool = False
 

@@ -1,10 +1,11 @@
-"""Reading requests: typed look-ups in a body of JSON, whose complaints name the field.
+"""Reads requests: typed look-ups in a JSON body, whose errors name the field, and messages in one common shape.
 
-The wall: pure; knows no provider.
+It knows no provider.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -54,6 +55,22 @@ def joined_text(parts: object) -> str:
         text = parts.get("text", "")
         return text if isinstance(text, str) else ""
     return "".join(map(joined_text, parts)) if isinstance(parts, Iterable) else ""
+
+
+def call_message(text: str, calls: Iterable[tuple[Any, Any, Any]]) -> Json:
+    """Return the assistant's message that made calls of (id, name, arguments), in OpenAI's shape."""
+    made = [
+        {
+            "id": call_id,
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
+            },
+        }
+        for call_id, name, arguments in calls
+    ]
+    return {"role": "assistant", "content": text, "tool_calls": made}
 
 
 def _got(body: Mapping[str, Any], name: str) -> str:

@@ -13,11 +13,10 @@ from typing import Any
 from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import ErrorEvent
-from pytest_mockstream.wire.blocks import Block, Kind, blocks_of, piece_of
-from pytest_mockstream.wire.calls import arguments_of, broken_arguments, call_message
+from pytest_mockstream.wire.blocks import Block, Kind, arguments_of, blocks_of, broken_arguments, piece_of, usage_of
 from pytest_mockstream.wire.errors import ANTHROPIC_STATUS, anthropic_error
 from pytest_mockstream.wire.format import Ask, BadRequestError, Json, Reply, WireFormat, words
-from pytest_mockstream.wire.reading import flag, joined_text, objects, rest, text_field
+from pytest_mockstream.wire.reading import call_message, flag, joined_text, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
 SIGNATURE = "bW9ja3N0cmVhbS1zaWduYXR1cmU="
@@ -172,14 +171,13 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
         if block.kind == "tool_call":
             content.append(_empty_block(block) | {"input": arguments_of(block.text)})
         elif block.kind == "reasoning":
-            content.append({"type": "thinking", "thinking": block.text, "signature": SIGNATURE})
+            content.append(_empty_block(block) | {"thinking": block.text, "signature": SIGNATURE})
         elif content and content[-1]["type"] == "text":
             content[-1]["text"] += block.text
         else:
-            content.append({"type": "text", "text": block.text})
+            content.append(_empty_block(block) | {"text": block.text})
     stop = _stop(reply, refused=any(block.kind == "refusal" for block in blocks))
-    usage = (chunks[-1].usage if chunks else None) or Usage()
-    return _message(reply, content, stop) | {"usage": _usage(usage)}
+    return _message(reply, content, stop) | {"usage": _usage(usage_of(chunks))}
 
 
 def _objection(ask: Ask, script: Script) -> str | None:

@@ -13,11 +13,10 @@ from typing import Any
 
 from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.steps import ErrorEvent
-from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of
-from pytest_mockstream.wire.calls import arguments_of, broken_arguments, call_message
+from pytest_mockstream.wire.blocks import Block, Kind, arguments_of, blocks_of, broken_arguments, piece_of, usage_of
 from pytest_mockstream.wire.errors import GEMINI_STATUS, gemini_error
 from pytest_mockstream.wire.format import Ask, BadRequestError, Json, Reply, WireFormat, words
-from pytest_mockstream.wire.reading import joined_text, objects, rest
+from pytest_mockstream.wire.reading import call_message, joined_text, objects, rest
 from pytest_mockstream.wire.sse import Event, Framing, json_text
 
 #: What a model that thought before it called a tool wants back: https://ai.google.dev/gemini-api/docs/thought-signatures
@@ -76,26 +75,22 @@ def _normalised(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 class _Encoder:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._unsigned = False
+        self._before: Kind | None = None
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         return tuple(self._events(chunk))
 
     def _events(self, chunk: StreamChunk) -> Iterator[Event]:
         if chunk.finish_reason is not None:
-            part = {"text": ""} | self._signature()
+            part = _part(Block(kind="text"), before=self._before)
             yield self._event([part], chunk.usage or Usage(), self._reply.finish_reason)
             return
         piece = piece_of(chunk)
-        part = _part(piece)
-        if piece.kind == "reasoning":
-            self._unsigned = True
-        else:
-            part |= self._signature()
-        yield self._event([part])
+        yield self._event([_part(piece, before=self._before)])
+        self._before = piece.kind
 
     def text(self, text: str) -> Event | None:
-        return None if self._unsigned else self._event([{"text": text}])
+        return None if self._before == "reasoning" else self._event([{"text": text}])
 
     def ping(self) -> Event:
         return self._event([{"text": ""}])
@@ -103,18 +98,18 @@ class _Encoder:
     def error(self, error: ErrorEvent) -> Event:
         return Event(json_text(gemini_error(GEMINI_STATUS.get(error.type or "", 503), error.message, error.type)))
 
-    def _signature(self) -> Json:
-        signed, self._unsigned = self._unsigned, False
-        return {"thoughtSignature": SIGNATURE} if signed else {}
-
     def _event(self, parts: list[Json], usage: Usage | None = None, finish_reason: str | None = None) -> Event:
         return Event(json_text(_response(self._reply, parts, usage, finish_reason)))
 
 
-def _part(block: Block) -> Json:
+def _part(block: Block, *, before: Kind | None) -> Json:
+    """Return a block as a part; the first one behind reasoning, whatever its kind, is signed."""
+    if block.kind == "reasoning":
+        return {"text": block.text, "thought": True}
+    signature = {"thoughtSignature": SIGNATURE} if before == "reasoning" else {}
     if block.kind == "tool_call":
-        return {"functionCall": {"id": block.id, "name": block.name, "args": arguments_of(block.text)}}
-    return {"text": block.text} | ({"thought": True} if block.kind == "reasoning" else {})
+        return {"functionCall": {"id": block.id, "name": block.name, "args": arguments_of(block.text)}} | signature
+    return {"text": block.text} | signature
 
 
 def _response(reply: Reply, parts: list[Json], usage: Usage | None, finish_reason: str | None) -> Json:
@@ -139,11 +134,9 @@ def _usage(usage: Usage) -> Json:
 
 def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     blocks = blocks_of(chunks)
-    parts = [_part(block) for block in blocks] or [{"text": ""}]
-    for before, (block, part) in zip([None, *blocks], zip(blocks, parts, strict=False), strict=False):
-        if before is not None and before.kind == "reasoning" and block.kind != "reasoning":
-            part["thoughtSignature"] = SIGNATURE
-    return _response(reply, parts, (chunks[-1].usage if chunks else None) or Usage(), reply.finish_reason)
+    before = [None, *(block.kind for block in blocks)]
+    parts = [_part(block, before=kind) for kind, block in zip(before, blocks, strict=False)]
+    return _response(reply, parts or [{"text": ""}], usage_of(chunks), reply.finish_reason)
 
 
 FORMAT = WireFormat(

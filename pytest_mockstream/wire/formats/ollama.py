@@ -6,16 +6,25 @@ The API: https://github.com/ollama/ollama/blob/main/docs/api.md. One JSON object
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import ErrorEvent, ToolCall
-from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of
-from pytest_mockstream.wire.calls import arguments_of, broken_arguments
+from pytest_mockstream.wire.blocks import Block, arguments_of, blocks_of, broken_arguments, piece_of, usage_of
 from pytest_mockstream.wire.errors import ollama_error
-from pytest_mockstream.wire.format import CREATED_TEXT, Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.format import (
+    CREATED_TEXT,
+    Ask,
+    BadRequestError,
+    Json,
+    Objection,
+    Parse,
+    Reply,
+    WireFormat,
+    words,
+)
 from pytest_mockstream.wire.reading import flag, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
@@ -26,7 +35,6 @@ _DURATIONS = {
     "prompt_eval_duration": _MILLISECOND,
     "eval_duration": 2 * _MILLISECOND,
 }
-_FINISH = words("load", "unload", stop="stop", length="length", tool_calls="stop", function_call="stop")
 
 
 def _parse_chat(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
@@ -72,14 +80,18 @@ def _generate_fields(blocks: Iterable[Block]) -> Json:
     return {"response": message["content"]} | ({"thinking": message["thinking"]} if "thinking" in message else {})
 
 
+Fields: TypeAlias = Callable[[Iterable[Block]], Json]
+
+
 class _Encoder:
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, fields: Fields) -> None:
         self._reply = reply
+        self._fields = fields
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         if chunk.finish_reason is None:
             return [self._line([piece_of(chunk)])]
-        return [self._line([], _end(self._reply, chunk.usage))]
+        return [self._line([], _end(self._reply, chunk.usage or Usage()))]
 
     def text(self, text: str) -> Event:
         return self._line([Block(kind="text", text=text)])
@@ -93,27 +105,14 @@ class _Encoder:
     def _line(self, blocks: list[Block], end: Json | None = None) -> Event:
         return Event(json_text(_object(self._reply, self._fields(blocks), end or {"done": False})))
 
-    def _fields(self, blocks: Iterable[Block]) -> Json:
-        return _chat_fields(blocks)
-
-
-class _GenerateEncoder(_Encoder):
-    def _fields(self, blocks: Iterable[Block]) -> Json:
-        return _generate_fields(blocks)
-
 
 def _object(reply: Reply, fields: Json, end: Json) -> Json:
     return {"model": reply.ask.model, "created_at": CREATED_TEXT, **fields, **end}
 
 
-def _end(reply: Reply, usage: Usage | None) -> Json:
-    usage = usage or Usage()
+def _end(reply: Reply, usage: Usage) -> Json:
     counts = {"prompt_eval_count": usage.prompt_tokens, "eval_count": usage.completion_tokens}
     return {"done": True, "done_reason": reply.finish_reason, **_DURATIONS, **counts}
-
-
-def _usage(chunks: Sequence[StreamChunk]) -> Usage | None:
-    return chunks[-1].usage if chunks else None
 
 
 def _cannot_generate(_ask: Ask, script: Script) -> str | None:
@@ -123,31 +122,22 @@ def _cannot_generate(_ask: Ask, script: Script) -> str | None:
     return None
 
 
-CHAT = WireFormat(
-    name="Ollama chat",
-    provider="ollama",
-    shown="POST …/api/chat",
-    path=re.compile(r"/api/chat$"),
-    parse=_parse_chat,
-    encoder=_Encoder,
-    whole=lambda reply, chunks: _object(reply, _chat_fields(blocks_of(chunks)), _end(reply, _usage(chunks))),
-    error=ollama_error,
-    error_status={},
-    finish_reasons=_FINISH,
-    objection=lambda _ask, script: broken_arguments(script),
-    whole_calls=True,
-)
+def _format(path: str, parse: Parse, fields: Fields, objection: Objection, *, whole_calls: bool = False) -> WireFormat:
+    return WireFormat(
+        name=f"Ollama {path}",
+        provider="ollama",
+        shown=f"POST …/api/{path}",
+        path=re.compile(rf"/api/{path}$"),
+        parse=parse,
+        encoder=lambda reply: _Encoder(reply, fields),
+        whole=lambda reply, chunks: _object(reply, fields(blocks_of(chunks)), _end(reply, usage_of(chunks))),
+        error=ollama_error,
+        error_status={},
+        finish_reasons=words("load", "unload", stop="stop", length="length", tool_calls="stop", function_call="stop"),
+        objection=objection,
+        whole_calls=whole_calls,
+    )
 
-GENERATE = WireFormat(
-    name="Ollama generate",
-    provider="ollama",
-    shown="POST …/api/generate",
-    path=re.compile(r"/api/generate$"),
-    parse=_parse_generate,
-    encoder=_GenerateEncoder,
-    whole=lambda reply, chunks: _object(reply, _generate_fields(blocks_of(chunks)), _end(reply, _usage(chunks))),
-    error=ollama_error,
-    error_status={},
-    finish_reasons=_FINISH,
-    objection=_cannot_generate,
-)
+
+CHAT = _format("chat", _parse_chat, _chat_fields, lambda _ask, script: broken_arguments(script), whole_calls=True)
+GENERATE = _format("generate", _parse_generate, _generate_fields, _cannot_generate)

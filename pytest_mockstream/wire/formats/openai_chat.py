@@ -11,15 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_mockstream.script.chunks import StreamChunk, ToolCallDelta, Usage
+from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.steps import ErrorEvent
-from pytest_mockstream.wire.blocks import blocks_of
+from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of, usage_of
 from pytest_mockstream.wire.errors import OPENAI_STATUS, openai_error
 from pytest_mockstream.wire.format import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
 from pytest_mockstream.wire.reading import flag, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
 _TAKEN = ("model", "messages", "tools", "stream", "stream_options")
+_FIELDS = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
 
 
 def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
@@ -41,18 +42,13 @@ def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> 
 class _Encoder:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._frame: Json = {
-            "id": f"chatcmpl-{reply.number}",
-            "object": "chat.completion.chunk",
-            "created": CREATED,
-            "model": reply.ask.model,
-        }
+        self._frame = _head(reply, "chat.completion.chunk")
         self._usage: Json = {"usage": None} if reply.ask.include_usage else {}
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         events = [] if chunk.role is None else [self._delta({"role": chunk.role, "content": "", "refusal": None})]
         if chunk.finish_reason is None:
-            return [*events, self._delta(_delta_of(chunk))]
+            return [*events, self._delta(_delta_of(piece_of(chunk)))]
         events.append(self._delta({}, self._reply.finish_reason))
         if self._reply.ask.include_usage:
             usage = self._frame | {"choices": [], "usage": _usage(chunk.usage or Usage())}
@@ -69,25 +65,26 @@ class _Encoder:
         return Event(json_text(openai_error(500, error.message, error.type)))
 
     def _delta(self, delta: Json, finish_reason: str | None = None) -> Event:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return Event(json_text(self._frame | {"choices": [choice]} | self._usage))
+        return Event(json_text(self._frame | {"choices": [_choice(finish_reason, delta=delta)]} | self._usage))
 
 
-def _delta_of(chunk: StreamChunk) -> Json:
-    if chunk.tool_call is not None:
-        return {"tool_calls": [_tool_call_delta(chunk.tool_call)]}
-    if chunk.reasoning:
-        return {"reasoning_content": chunk.reasoning}
-    if chunk.refusal:
-        return {"refusal": chunk.refusal}
-    return {"content": chunk.delta}
+def _head(reply: Reply, kind: str) -> Json:
+    return {"id": f"chatcmpl-{reply.number}", "object": kind, "created": CREATED, "model": reply.ask.model}
 
 
-def _tool_call_delta(call: ToolCallDelta) -> Json:
-    if call.id is None:
-        return {"index": call.index, "function": {"arguments": call.arguments}}
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"index": call.index, "id": call.id, "type": "function", "function": function}
+def _choice(finish_reason: str | None, **said: Json) -> Json:
+    return {"index": 0, **said, "logprobs": None, "finish_reason": finish_reason}
+
+
+def _delta_of(piece: Block) -> Json:
+    if piece.kind == "tool_call":
+        call = _call(piece) if piece.id else {"function": {"arguments": piece.text}}
+        return {"tool_calls": [{"index": piece.index, **call}]}
+    return {_FIELDS[piece.kind]: piece.text}
+
+
+def _call(block: Block) -> Json:
+    return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": block.text}}
 
 
 def _usage(usage: Usage) -> Json:
@@ -109,22 +106,14 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
     for block in blocks_of(chunks):
         if block.kind == "tool_call":
-            call = {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": block.text}}
-            message.setdefault("tool_calls", []).append(call)
+            message.setdefault("tool_calls", []).append(_call(block))
         else:
-            name = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}[block.kind]
+            name = _FIELDS[block.kind]
             message[name] = (message.get(name) or "") + block.text
     if message["content"] is None and message["refusal"] is None and "tool_calls" not in message:
         message["content"] = ""
-    usage = chunks[-1].usage if chunks else None
-    return {
-        "id": f"chatcmpl-{reply.number}",
-        "object": "chat.completion",
-        "created": CREATED,
-        "model": reply.ask.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reply.finish_reason}],
-        "usage": _usage(usage or Usage()),
-    }
+    choices = [_choice(reply.finish_reason, message=message)]
+    return _head(reply, "chat.completion") | {"choices": choices, "usage": _usage(usage_of(chunks))}
 
 
 FORMAT = WireFormat(

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.steps import ErrorEvent
-from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of
-from pytest_mockstream.wire.calls import call_message
+from pytest_mockstream.wire.blocks import Block, Kind, blocks_of, piece_of, usage_of
 from pytest_mockstream.wire.errors import OPENAI_STATUS, openai_error
 from pytest_mockstream.wire.format import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
-from pytest_mockstream.wire.reading import flag, joined_text, objects, rest, text_field
+from pytest_mockstream.wire.reading import call_message, flag, joined_text, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
 _TAKEN = ("model", "input", "instructions", "tools", "stream", "stream_options")
@@ -35,6 +36,46 @@ _REPEATED: Json = {
     "truncation": "disabled",
 }
 _INCOMPLETE = ("max_output_tokens", "content_filter")
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """How the text of one kind of block is told.
+
+    Attributes:
+        event: what its events are named after.
+        field: where the text stands, in the part that has it (or the item, for want of parts) and in the last event.
+        part: an empty part.
+        part_event: what a part's own events are named after.
+        parts: the item's list of parts.
+        more: what its events say besides.
+    """
+
+    event: str
+    field: str
+    part: Mapping[str, Any] | None = None
+    part_event: str = "content_part"
+    parts: Literal["content", "summary"] = "content"
+    more: Mapping[str, Any] = MappingProxyType({})
+
+
+_TOLD: dict[Kind, _Telling] = {
+    "text": _Telling(
+        event="output_text",
+        field="text",
+        part={"type": "output_text", "text": "", "annotations": [], "logprobs": []},
+        more={"logprobs": []},
+    ),
+    "refusal": _Telling(event="refusal", field="refusal", part={"type": "refusal", "refusal": ""}),
+    "reasoning": _Telling(
+        event="reasoning_summary_text",
+        field="text",
+        part={"type": "summary_text", "text": ""},
+        part_event="reasoning_summary_part",
+        parts="summary",
+    ),
+    "tool_call": _Telling(event="function_call_arguments", field="arguments"),
+}
 
 
 def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
@@ -80,7 +121,8 @@ class _Encoder:
         self._reply = reply
         self._sequence = 0
         self._output: list[Json] = []
-        self._kind: str | None = None
+        self._kind: Kind | None = None
+        self._part: Json = {}
         self._text: list[str] = []
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
@@ -95,9 +137,12 @@ class _Encoder:
             yield from self._finish(chunk.usage or Usage())
             return
         piece = piece_of(chunk)
-        yield from self._turn_to(piece)
+        if self._kind != piece.kind or (piece.kind == "tool_call" and piece.id):
+            yield from self._close_part()
+            yield from self._open_part(piece)
         self._text.append(piece.text)
-        yield self._delta(piece.text)
+        told = _TOLD[piece.kind]
+        yield self._event(f"response.{told.event}.delta", **self._place(told), delta=piece.text, **told.more)
 
     def text(self, text: str) -> None:
         return None  # each event has a number of its own
@@ -113,70 +158,38 @@ class _Encoder:
         number, self._sequence = self._sequence, self._sequence + 1
         return Event(json_text({"type": name, **fields, "sequence_number": number}), name=name)
 
-    def _at(self, **place: int) -> Json:
-        return {"item_id": self._output[-1]["id"], "output_index": len(self._output) - 1, **place}
+    def _item_event(self, name: str) -> Event:
+        return self._event(f"response.output_item.{name}", output_index=len(self._output) - 1, item=self._output[-1])
 
-    def _part_at(self) -> Json:
-        return self._at(content_index=len(self._output[-1]["content"]) - 1)
+    def _place(self, told: _Telling) -> Json:
+        item = self._output[-1]
+        part = {} if told.part is None else {f"{told.parts}_index": len(item[told.parts]) - 1}
+        return {"item_id": item["id"], "output_index": len(self._output) - 1, **part}
 
-    def _turn_to(self, piece: Block) -> Iterator[Event]:
-        same = self._kind == piece.kind and (piece.kind != "tool_call" or not piece.id)
-        if same:
-            return
-        yield from self._close_part()
-        if not (self._in_message() and piece.kind in {"text", "refusal"}):
+    def _open_part(self, piece: Block) -> Iterator[Event]:
+        if not _continues(self._output, piece):
             yield from self._close_item("completed")
             self._output.append(_item(self._reply, len(self._output), piece, status="in_progress"))
-            yield self._event("response.output_item.added", output_index=len(self._output) - 1, item=self._output[-1])
-        self._kind = piece.kind
-        yield from self._open_part()
-
-    def _in_message(self) -> bool:
-        return self._kind in {"text", "refusal"}
-
-    def _open_part(self) -> Iterator[Event]:
-        self._text = []
-        if self._kind == "reasoning":
-            part = {"type": "summary_text", "text": ""}
-            yield self._event("response.reasoning_summary_part.added", **self._at(summary_index=0), part=part)
-        elif self._in_message():
-            self._output[-1]["content"].append(_part(str(self._kind), ""))
-            yield self._event("response.content_part.added", **self._part_at(), part=self._output[-1]["content"][-1])
-
-    def _delta(self, text: str) -> Event:
-        match self._kind:
-            case "text":
-                return self._event("response.output_text.delta", **self._part_at(), delta=text, logprobs=[])
-            case "refusal":
-                return self._event("response.refusal.delta", **self._part_at(), delta=text)
-            case "reasoning":
-                return self._event("response.reasoning_summary_text.delta", **self._at(summary_index=0), delta=text)
-        return self._event("response.function_call_arguments.delta", **self._at(), delta=text)
+            yield self._item_event("added")
+        told = _TOLD[piece.kind]
+        self._kind, self._part, self._text = piece.kind, _add_part(self._output[-1], piece.kind), []
+        if told.part is not None:
+            yield self._event(f"response.{told.part_event}.added", **self._place(told), part=self._part)
 
     def _close_part(self) -> Iterator[Event]:
-        text = "".join(self._text)
-        match self._kind:
-            case "reasoning":
-                at, part = self._at(summary_index=0), {"type": "summary_text", "text": text}
-                self._output[-1]["summary"] = [part]
-                yield self._event("response.reasoning_summary_text.done", **at, text=text)
-                yield self._event("response.reasoning_summary_part.done", **at, part=part)
-            case "tool_call":
-                self._output[-1]["arguments"] = text
-                yield self._event("response.function_call_arguments.done", **self._at(), arguments=text)
-            case "text" | "refusal":
-                at, part = self._part_at(), _part(self._kind, text)
-                self._output[-1]["content"][-1] = part
-                said = {"text": text, "logprobs": []} if self._kind == "text" else {"refusal": text}
-                name = "output_text" if self._kind == "text" else "refusal"
-                yield self._event(f"response.{name}.done", **at, **said)
-                yield self._event("response.content_part.done", **at, part=part)
+        if self._kind is None:
+            return
+        told, text = _TOLD[self._kind], "".join(self._text)
+        place = self._place(told)
+        self._part[told.field] = text
+        yield self._event(f"response.{told.event}.done", **place, **{told.field: text}, **told.more)
+        if told.part is not None:
+            yield self._event(f"response.{told.part_event}.done", **place, part=self._part)
 
     def _close_item(self, status: str) -> Iterator[Event]:
-        if self._kind is not None:
+        if self._output:
             self._output[-1]["status"] = status
-            yield self._event("response.output_item.done", output_index=len(self._output) - 1, item=self._output[-1])
-            self._kind = None
+            yield self._item_event("done")
 
     def _finish(self, usage: Usage) -> Iterator[Event]:
         status = _status(self._reply)
@@ -189,10 +202,9 @@ def _status(reply: Reply) -> str:
     return "incomplete" if reply.finish_reason in _INCOMPLETE else "completed"
 
 
-def _part(kind: str, text: str) -> Json:
-    if kind == "refusal":
-        return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+def _continues(output: Sequence[Json], block: Block) -> bool:
+    """Tell whether a block belongs to the last item: a message has parts of text and of refusal."""
+    return bool(output) and output[-1]["type"] == "message" and block.kind in {"text", "refusal"}
 
 
 def _item(reply: Reply, index: int, block: Block, *, status: str) -> Json:
@@ -204,6 +216,16 @@ def _item(reply: Reply, index: int, block: Block, *, status: str) -> Json:
     if block.kind == "reasoning":
         return {"id": f"rs_{name}", "type": "reasoning", "status": status, "summary": []}
     return {"id": f"msg_{name}", "type": "message", "status": status, "role": "assistant", "content": []}
+
+
+def _add_part(item: Json, kind: Kind) -> Json:
+    """Add an empty part to an item; return what takes its text, which is the item itself where there are no parts."""
+    told = _TOLD[kind]
+    if told.part is None:
+        return item
+    part = dict(told.part)
+    item[told.parts].append(part)
+    return part
 
 
 def _response(reply: Reply, output: list[Json], status: str, usage: Usage | None = None) -> Json:
@@ -238,22 +260,15 @@ def _usage(usage: Usage) -> Json:
 
 
 def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
-    status = _status(reply)
     output: list[Json] = []
     for block in blocks_of(chunks):
-        in_message = bool(output) and output[-1]["type"] == "message" and block.kind in {"text", "refusal"}
-        if not in_message:
+        if not _continues(output, block):
             output.append(_item(reply, len(output), block, status="completed"))
-        item = output[-1]
-        if block.kind == "tool_call":
-            item["arguments"] = block.text
-        elif block.kind == "reasoning":
-            item["summary"] = [{"type": "summary_text", "text": block.text}]
-        else:
-            item["content"].append(_part(block.kind, block.text))
+        _add_part(output[-1], block.kind)[_TOLD[block.kind].field] = block.text
+    status = _status(reply)
     if output:
         output[-1]["status"] = status
-    return _response(reply, output, status, (chunks[-1].usage if chunks else None) or Usage())
+    return _response(reply, output, status, usage_of(chunks))
 
 
 FORMAT = WireFormat(
