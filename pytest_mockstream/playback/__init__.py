@@ -1,8 +1,8 @@
-"""A schedule in time: the producer, the buffer in front of it, and who drives it."""
+"""Time: plays a schedule into a bounded buffer against a clock, for a reader in a thread or in an event loop."""
 
 from __future__ import annotations
 
-from .line import End, Ending, Line
+from .channel import End, Ending
 from .playback import Playback
 
-__all__ = ["End", "Ending", "Line", "Playback"]
+__all__ = ["End", "Ending", "Playback"]

@@ -1,11 +1,11 @@
-"""Walks steps against a clock: who drives the producer, and what the reader sees.
+"""Plays a schedule: drives its producer, inline or in the background, and gives its reader what arrives, in time.
 
-The wall: knows clocks and waiting; not what the units are (chunks or bytes), nor what their reader makes of an ending.
+It does not know what the units are (chunks or frames of bytes), nor what their reader makes of an ending.
 
-Theory of operation: three drivers resume the one producer of ``_line``. Inline, the reader itself lets it catch up with
-the present before each look into the buffer: nothing runs between two reads, so nothing can leak. In the background, a
-thread or an asyncio task runs it. All of them give the same units at the same instants. The turn lock keeps a thread
-that only looks at the stream from driving an inline producer that its reader drives at that moment.
+Theory of operation: there is one producer, in ``producer``, and three ways to drive it. Inline, the reader itself lets
+it catch up with the present before each look into the buffer: nothing runs between two reads, so nothing can leak. In
+the background, a thread or an asyncio task runs it. All three give the same units at the same instants. The turn lock
+keeps a thread that only looks at the stream from driving an inline producer that its reader drives at that moment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pytest_mockstream._base.notifier import Notifier
 from pytest_mockstream.script.gate import Gate
 from pytest_mockstream.script.steps import Played
 
-from .line import End, Ending, Line, Producer, produce
+from .channel import Channel, End, Ending
+from .producer import Producer, produce
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
@@ -33,17 +34,17 @@ R = TypeVar("R")
 Waits: TypeAlias = Generator[tuple[int, float | None], bool, R]
 
 
-def _running(line: Line[T], producer: Producer) -> Waits[None]:
+def _running(channel: Channel[T], producer: Producer) -> Waits[None]:
     """Run a producer; yield the waits that it needs."""
-    seen = line.wishes.count
+    seen = channel.producer_wakeup.count
     for until in producer:
-        if not (yield seen, _span(line, until)):
-            line.waited_until(until)
-        seen = line.wishes.count
+        if not (yield seen, _span(channel, until)):
+            channel.waited_until(until)
+        seen = channel.producer_wakeup.count
 
 
-def _span(line: Line[T], until: float) -> float | None:
-    return None if until == inf else until - line.now()
+def _span(channel: Channel[T], until: float) -> float | None:
+    return None if until == inf else until - channel.now()
 
 
 def _drive(waits: Waits[R], notifier: Notifier) -> R:
@@ -77,7 +78,7 @@ class Playback(Generic[T]):
         background: run the producer as a task of the running loop, or as a thread where no loop runs.
     """
 
-    __slots__ = ("__weakref__", "_inline", "_line", "_loop", "_producer", "_turn", "_until")
+    __slots__ = ("__weakref__", "_channel", "_inline", "_loop", "_producer", "_turn", "_until")
 
     def __init__(
         self,
@@ -89,23 +90,28 @@ class Playback(Generic[T]):
         background: bool = False,
     ) -> None:
         self._loop = asyncio._get_running_loop()
-        self._line: Line[T] = Line(clock_of(self._loop), size=buffer_size, timeout=timeout, background=background)
+        self._channel: Channel[T] = Channel(
+            clock_of(self._loop), size=buffer_size, timeout=timeout, background=background
+        )
         for gate in gates:
-            gate.hold(self._line)
+            gate.hold(self._channel)
         self._until = inf
         self._turn = threading.Lock()
-        producer = produce(self._line, schedule)
+        producer = produce(self._channel, schedule)
         self._inline = None if background else producer
         self._producer: threading.Thread | asyncio.Task[None] | None = None
         if background:
             self._start(producer)
 
     def _start(self, producer: Producer) -> None:
-        line = self._line
+        channel = self._channel
         if self._loop is None:
             # A daemon: one that nobody stopped must not keep the interpreter from exiting.
             thread = threading.Thread(
-                target=_drive, args=(_running(line, producer), line.wishes), name="mockstream producer", daemon=True
+                target=_drive,
+                args=(_running(channel, producer), channel.producer_wakeup),
+                name="mockstream producer",
+                daemon=True,
             )
             thread.start()
             self._producer = thread
@@ -113,11 +119,13 @@ class Playback(Generic[T]):
 
         def gone(_task: asyncio.Task[None]) -> None:
             # A task that is cancelled from outside, even before its first step, leaves a reader behind.
-            if line.ending is None:
-                line.stop(End.CANCELLED)
-                line.finish_stopped()
+            if channel.ending is None:
+                channel.stop(End.CANCELLED)
+                channel.finish(channel.ending_when_stopped())
 
-        task = self._loop.create_task(_drive_async(_running(line, producer), line.wishes), name="mockstream producer")
+        task = self._loop.create_task(
+            _drive_async(_running(channel, producer), channel.producer_wakeup), name="mockstream producer"
+        )
         task.add_done_callback(gone)
         self._producer = task
 
@@ -142,7 +150,7 @@ class Playback(Generic[T]):
             self._follow(None)
         if (got := self.take()) is not None:
             return got
-        return _drive(self._receiving(within), self._line.arrivals)
+        return _drive(self._receiving(within), self._channel.reader_wakeup)
 
     async def areceive(self, within: float | None = None) -> tuple[float, T] | Ending | None:
         """Do as ``receive``, in the running loop. Cancelled at any point, it loses nothing.
@@ -155,54 +163,54 @@ class Playback(Generic[T]):
         await turn()
         if (got := self.take()) is not None:
             return got
-        return await _drive_async(self._receiving(within), self._line.arrivals)
+        return await _drive_async(self._receiving(within), self._channel.reader_wakeup)
 
     def _receiving(self, within: float | None) -> Waits[tuple[float, T] | Ending | None]:
         """Receive; yield the waits that it takes."""
-        line = self._line
-        deadline = inf if within is None else line.now() + within
+        channel = self._channel
+        deadline = inf if within is None else channel.now() + within
         while True:
-            seen = line.arrivals.count
+            seen = channel.reader_wakeup.count
             got = self.take()
-            if got is not None or line.now() >= deadline:
+            if got is not None or channel.now() >= deadline:
                 return got
             until = min(self._until, deadline)
-            self._greet_gate()
-            if not (yield seen, _span(line, until)):
-                line.waited_until(until)
+            self._mark_gate_reached()
+            if not (yield seen, _span(channel, until)):
+                channel.waited_until(until)
 
     def take(self) -> tuple[float, T] | Ending | None:
         """Return the next unit if it has arrived, else how the playback ended, else None."""
-        line = self._line
-        buffer, now, floor = line.buffer, line.clock() - line.origin, line.floor
-        if now < floor:  # `line.now`, for each chunk
+        channel = self._channel
+        buffer, now, floor = channel.buffer, channel.clock() - channel.origin, channel.floor
+        if now < floor:  # `channel.now`, for each chunk
             now = floor
         # Whatever had arrived before is in the buffer, at its own instant: nobody sees that the producer comes later.
-        if self._inline is not None and line.ending is None and (not buffer or now >= line.limit):
+        if self._inline is not None and channel.ending is None and (not buffer or now >= channel.limit):
             with self._turn:
                 self._until = next(self._inline, inf)
-        ending = line.ending
+        ending = channel.ending
         if not buffer:
             return ending
-        line.reads.append(now)
+        channel.reads.append(now)
         arrived = buffer.popleft()
         if self._inline is None:
-            line.wishes.notify()
+            channel.producer_wakeup.notify()
         return arrived
 
-    def _look(self) -> Line[T]:
-        """Return the line as it is by now, for somebody who is not the reader and must not wait for it."""
-        if self._inline is not None and self._line.ending is None and self._turn.acquire(blocking=False):
+    def _look(self) -> Channel[T]:
+        """Return the channel as it is by now, for somebody who is not the reader and must not wait for it."""
+        if self._inline is not None and self._channel.ending is None and self._turn.acquire(blocking=False):
             try:
                 self._until = next(self._inline, inf)
             finally:
                 self._turn.release()
-        return self._line
+        return self._channel
 
     def _follow(self, loop: asyncio.AbstractEventLoop | None) -> None:
         if self._inline is not None:
             self._loop = loop
-            self._line.follow(clock_of(loop))
+            self._channel.follow(clock_of(loop))
 
     def _refuse_to_block(self) -> None:
         task = self._producer
@@ -210,8 +218,8 @@ class Playback(Generic[T]):
             msg = "this stream is fed by a task of the running loop, which `for` would block: use `async for`"
             raise ScriptError(msg)
 
-    def _greet_gate(self) -> None:
-        gate = self._line.standing_at
+    def _mark_gate_reached(self) -> None:
+        gate = self._channel.held_at
         if gate is not None:
             gate.mark_reached()
 
@@ -219,7 +227,7 @@ class Playback(Generic[T]):
 
     def stop(self, ending: End) -> None:
         """End the producer now; what had arrived can still be read. From anywhere, any number of times."""
-        self._line.stop(ending)
+        self._channel.stop(ending)
 
     def join(self) -> None:
         """Block until a stopped background producer is gone, where that is possible without blocking its loop."""
@@ -235,7 +243,7 @@ class Playback(Generic[T]):
 
     def now(self) -> float:
         """Return the seconds since the opening, on the playback's clock."""
-        return self._line.now()
+        return self._channel.now()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -255,9 +263,9 @@ class Playback(Generic[T]):
     @property
     def timed_out(self) -> bool:
         """Whether ``timeout`` has run out before the producer's end."""
-        return self._line.has_timeout and self.ending is End.TIMED_OUT
+        return self._channel.has_timeout and self.ending is End.TIMED_OUT
 
     @property
-    def crowded(self) -> bool:
+    def was_full(self) -> bool:
         """Whether the buffer was full when the producer was stopped."""
-        return self._line.crowded
+        return self._channel.was_full

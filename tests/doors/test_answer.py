@@ -24,7 +24,7 @@ from pytest_mockstream import (
 )
 from pytest_mockstream._base.callsite import calling_site
 from pytest_mockstream.doors.answer import Answer, Close, Frame, Incoming, answer
-from pytest_mockstream.playback.line import End, Ending
+from pytest_mockstream.playback import End, Ending
 from pytest_mockstream.playbook.playbook import Condition, Playbook
 
 CHAT = "/v1/chat/completions"

@@ -143,7 +143,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         if self._errors == "raise":
             raise error
         self._over = True
-        if cancelled and self._playback.crowded:
+        if cancelled and self._playback.was_full:
             return None
         return StreamChunk(index=self.chunks_read, error=error, timestamp=self._playback.now())
 
