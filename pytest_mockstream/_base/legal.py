@@ -23,7 +23,7 @@ def duration(value: object, name: str) -> float:
 
     Args:
         value: a number of seconds, or text such as ``"50ms"``, ``"1.5s"``, ``"2m"``, ``"10h"``.
-        name: what the duration is for, for the message.
+        name: what the duration is for, as the message spells it: ``"delay"``, or ``"Wait()"`` for a call's argument.
 
     Raises:
         ScriptError: it is negative, not finite or no duration at all.
@@ -35,7 +35,8 @@ def duration(value: object, name: str) -> float:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value)
     if number is None or not math.isfinite(number) or number < 0:
-        msg = f"{name}={value!r} is not a duration: give seconds >= 0, or text like '50ms', '1.5s', '2m'"
+        given = f"{name[:-1]}{value!r})" if name.endswith("()") else f"{name}={value!r}"
+        msg = f"{given} is not a duration: give seconds >= 0, or text like '50ms', '1.5s', '2m'"
         raise ScriptError(msg)
     return number
 

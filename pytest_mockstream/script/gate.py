@@ -74,7 +74,7 @@ class Gate:
         limit = None if timeout is None else duration(timeout, "timeout")
         seen = self._changed.count
         if not self._reached and not self._changed.wait(seen, limit) and not self._reached:
-            msg = f"no consumer reached the gate within {timeout!r} s"
+            msg = f"no consumer reached the gate within {limit:g} s"
             raise TimeoutError(msg)
 
     def hold(self, held: Held) -> None:

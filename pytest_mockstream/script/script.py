@@ -13,6 +13,7 @@ from pytest_mockstream._base.errors import ScriptError
 
 from .chunks import StreamChunk, ToolCallDelta, Transcript, Usage
 from .gate import Gate
+from .hints import hint
 from .options import DEFAULTS, PACING_OPTIONS, SHAPE_OPTIONS, ScriptOptions, check_names, lists_options
 from .pacing import Pacing
 from .shape import Shape
@@ -117,7 +118,7 @@ class Script:
             msg = f"times={self.times!r}: give an int > 0, or None to answer any number of requests"
             raise ScriptError(msg)
         if not isinstance(self.finish_reason, str) or not self.finish_reason:
-            msg = f"finish_reason={self.finish_reason!r}: give a str that is not empty, such as 'stop' or 'length'"
+            msg = f"finish_reason={self.finish_reason!r}: give a non-empty str, such as 'stop' or 'length'"
             raise ScriptError(msg)
         if self.usage is not None and not isinstance(self.usage, Usage):
             msg = f"usage={self.usage!r}: give a Usage(prompt_tokens=..., completion_tokens=...)"
@@ -201,7 +202,7 @@ def _coerce(steps: Iterable[object]) -> Iterator[Step]:
             yield Text(step)
         elif isinstance(step, Script):
             if step.options:
-                msg = f"{step!r} has settings of its own ({step.options}), which get lost inside of another script"
+                msg = f"{step!r} has settings of its own ({step.options}), which would be lost inside another script"
                 raise ScriptError(msg + ": give them to the outer one, or queue the script alone")
             yield from step.steps
         elif isinstance(step, STEPS):
@@ -209,19 +210,9 @@ def _coerce(steps: Iterable[object]) -> Iterator[Step]:
         else:
             msg = (
                 f"{step!r} is not a step. A step is a str, or one of: {', '.join(kind.__name__ for kind in STEPS)}."
-                + _hint(step)
+                + hint(step)
             )
             raise ScriptError(msg)
-
-
-def _hint(step: object) -> str:
-    if isinstance(step, type) and issubclass(step, STEPS):
-        return f" Did you mean {step.__name__}()?"
-    if isinstance(step, list | tuple):
-        return f" For exact deltas write Text({step!r})."
-    if isinstance(step, int | float) and not isinstance(step, bool):
-        return f" For a pause write Wait({step!r})."
-    return ""
 
 
 def _chunk(step: Content, delta: str, *, index: int, call: int, first: bool) -> StreamChunk:

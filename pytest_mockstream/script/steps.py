@@ -50,7 +50,7 @@ def cut(text: str, chunking: Chunking) -> tuple[str, ...]:
 def _cut_by(chunking: Callable[[str], Iterable[str]], text: str) -> tuple[str, ...]:
     deltas = tuple(chunking(text))
     if not all(isinstance(delta, str) for delta in deltas) or "".join(deltas) != text:
-        msg = f"chunking={chunking!r} cut {text!r} into {list(deltas)!r}, which joined is not the text"
+        msg = f"chunking={chunking!r} cut {text!r} into {list(deltas)!r}, but joined they are not the text"
         raise ScriptError(msg)
     return deltas
 
@@ -116,18 +116,18 @@ class ToolCall:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            msg = f"ToolCall name {self.name!r} is not a tool's name: give a str that is not empty"
+            msg = f"ToolCall(name={self.name!r}): give the tool's name, a non-empty str"
             raise ScriptError(msg)
         if self.id is not None and (not isinstance(self.id, str) or not self.id):
-            msg = f"ToolCall id {self.id!r} is not an id: give a str that is not empty, or None"
+            msg = f"ToolCall(id={self.id!r}): give a non-empty str, or None"
             raise ScriptError(msg)
         if not isinstance(self.arguments, str | Mapping):
-            msg = f"ToolCall arguments {self.arguments!r}: give a mapping, or JSON text as a str"
+            msg = f"ToolCall(arguments={self.arguments!r}): give a mapping, or JSON text as a str"
             raise ScriptError(msg)
         try:
             _ = self.json
         except (TypeError, ValueError) as error:
-            msg = f"ToolCall arguments {self.arguments!r} cannot be written as JSON: {error}"
+            msg = f"ToolCall(arguments={self.arguments!r}) cannot be written as JSON: {error}"
             raise ScriptError(msg) from None
 
     @property
@@ -145,7 +145,7 @@ class Wait:
     seconds: float
 
     def __init__(self, seconds: float | str) -> None:
-        object.__setattr__(self, "seconds", duration(seconds, "Wait"))
+        object.__setattr__(self, "seconds", duration(seconds, "Wait()"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ class Stall:
     seconds: float | None
 
     def __init__(self, seconds: float | str | None = None) -> None:
-        object.__setattr__(self, "seconds", None if seconds is None else duration(seconds, "Stall"))
+        object.__setattr__(self, "seconds", None if seconds is None else duration(seconds, "Stall()"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,17 +129,17 @@ class WireFormat:
         """Return what the encoder must know.
 
         Raises:
-            ScriptError: the format cannot say this script.
+            ScriptError: the format cannot express this script.
         """
         finish_reason = self.finish_reasons.get(script.finish_reason)
         if finish_reason is None:
             msg = (
-                f"finish_reason={script.finish_reason!r} is no word of {self.name}:"
+                f"finish_reason={script.finish_reason!r} is not a finish reason of {self.name}:"
                 f" give {' or '.join(map(repr, self.finish_reasons))}"
             )
             raise ScriptError(msg)
         if objection := self.objection(ask, script):
-            raise ScriptError(f"{self.name} cannot say {script!r}: {objection}")
+            raise ScriptError(f"{self.name} cannot express {script!r}: {objection}")
         if script.usage is not None:
             prompt_tokens = script.usage.prompt_tokens
         return Reply(ask=ask, number=number, finish_reason=finish_reason, prompt_tokens=prompt_tokens)

@@ -13,10 +13,10 @@ from .format import BadRequestError, Json
 
 
 def text_field(body: Mapping[str, Any], name: str) -> str:
-    """Return a text that must be there and not be empty."""
+    """Return a text, which must be there and must not be empty."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise BadRequestError(f"{name!r} must be text that is not empty, {_got(body, name)}")
+        raise BadRequestError(f"{name!r} must be text and not empty, {_got(body, name)}")
     return value
 
 

@@ -146,12 +146,12 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
         (lambda: Script(Truncate), ["not a step", "Did you mean Truncate()?"]),  # type: ignore[arg-type]
         (lambda: Script(None), ["None is not a step", "ToolCall"]),  # type: ignore[arg-type]
         (lambda: Script(ConnectionError("x")), ["Disconnect"]),  # type: ignore[arg-type]
-        (lambda: Wait(-1), ["Wait=-1"]),
-        (lambda: Wait(math.inf), ["Wait=inf"]),
-        (lambda: Wait(math.nan), ["Wait=nan"]),
-        (lambda: Wait("soon"), ["Wait='soon'", "50ms"]),
-        (lambda: Wait(True), ["Wait=True"]),
-        (lambda: Stall(-0.1), ["Stall=-0.1"]),
+        (lambda: Wait(-1), ["Wait(-1) is not a duration"]),
+        (lambda: Wait(math.inf), ["Wait(inf)"]),
+        (lambda: Wait(math.nan), ["Wait(nan)"]),
+        (lambda: Wait("soon"), ["Wait('soon')", "50ms"]),
+        (lambda: Wait(True), ["Wait(True)"]),
+        (lambda: Stall(-0.1), ["Stall(-0.1)"]),
         (lambda: Script("a", delay=-1), ["delay=-1"]),
         (lambda: Script("a", jitter=math.nan), ["jitter=nan"]),
         (lambda: Script("a", seed=1.5), ["seed=1.5"]),  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
         (lambda: Script("a", chunking=0), ["chunking=0", "int > 0"]),
         (lambda: Script("a", chunking=-3), ["chunking=-3"]),
         (lambda: Script("a", chunking="line"), ["chunking='line'", "'word'"]),  # type: ignore[arg-type]
-        (lambda: Script("a", chunking=lambda text: [text, "x"]), ["joined is not the text"]),
+        (lambda: Script("a", chunking=lambda text: [text, "x"]), ["joined they are not the text"]),
         (lambda: Script("a", times=0), ["times=0"]),
         (lambda: Script("a", times=True), ["times=True"]),
         (lambda: Script("a", finish_reason=""), ["finish_reason=''"]),
@@ -174,11 +174,11 @@ def test_steps_that_are_no_output_pass_through_in_their_place() -> None:
         (lambda: Script("a", Stall(), Wait(1)), ["never played", "Stall"]),
         (lambda: Text(3), ["Text(3)"]),  # type: ignore[arg-type]
         (lambda: Text(["a", 3]), ["got 3"]),  # type: ignore[list-item]
-        (lambda: ToolCall(""), ["''"]),
+        (lambda: ToolCall(""), ["ToolCall(name='')"]),
         (lambda: ToolCall("f", [1]), ["[1]"]),  # type: ignore[arg-type]
         (lambda: ToolCall("f", {"x": object()}), ["JSON"]),
         (lambda: ToolCall("f", {"x": math.nan}), ["JSON"]),
-        (lambda: ToolCall("f", id=3), ["id 3"]),  # type: ignore[arg-type]
+        (lambda: ToolCall("f", id=3), ["ToolCall(id=3)"]),  # type: ignore[arg-type]
         (lambda: Malformed(3), ["Malformed(3)"]),  # type: ignore[arg-type]
     ],
 )
@@ -187,6 +187,40 @@ def test_what_cannot_be_played_is_refused_when_it_is_made(make: Any, words: list
         make()
 
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "hint"),
+    [
+        (3, " For a pause write Wait(3)."),
+        (["a"], " For exact deltas write Text(['a'])."),
+        (iter(["a"]), " For exact deltas write Text(...) around it."),
+        (b"a", " Text is a str: write b'a'.decode()."),
+        (None, " For a reply without content write ''. If a function of yours makes the step, does it return it?"),
+        (ConnectionError("x"), " To break the connection write Disconnect()."),
+        (ConnectionResetError, " To break the connection write Disconnect()."),
+        (TimeoutError(), " To let the stream fall silent write Stall()."),
+        (
+            ValueError("x"),
+            " Failures are steps, too: Disconnect(), Stall(), HTTPError(500) or ErrorEvent('what the provider says').",
+        ),
+        ({"name": "f", "arguments": {"x": 1}}, " For a tool call write ToolCall('f', {'x': 1})."),
+        ({"function": {"name": "f", "arguments": "{}"}}, " For a tool call write ToolCall('f', '{}')."),
+        ({"type": "tool_use", "name": "f", "input": {"x": 1}}, " For a tool call write ToolCall('f', {'x': 1})."),
+        ({"functionCall": {"name": "f", "args": {}}}, " For a tool call write ToolCall('f', {})."),
+        ({"city": "Paris"}, " For a tool call write ToolCall(name, arguments); for JSON as text, json.dumps(...)."),
+        (Disconnect, " Did you mean Disconnect()?"),
+        (ToolCall, " Did you mean ToolCall(...)?"),
+        (object, ""),
+        (True, ""),
+    ],
+)
+def test_what_is_no_step_is_told_with_the_step_that_may_be_meant(step: Any, hint: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        Script(step)
+
+    told, _, rest = str(caught.value).partition(" is not a step. A step is a str, or one of: ")
+    assert (told, rest.partition(".")[2]) == (repr(step), hint)
 
 
 def test_script_error_is_a_value_error() -> None:

@@ -204,14 +204,14 @@ def test_path_tells_the_format_and_host_the_provider(url: str, provider: str) ->
         ("/v1/completions", {}, 404, "nothing is known of this path"),
         ("/v1/chat/completions", b"{", 400, "its body of 1 bytes is not JSON"),
         ("/v1/chat/completions", [1], 400, "its body must be a JSON object, but it is a JSON list"),
-        ("/v1/chat/completions", {"messages": HELLO}, 400, "'model' must be text that is not empty, but it is missing"),
+        ("/v1/chat/completions", {"messages": HELLO}, 400, "'model' must be text and not empty, but it is missing"),
         ("/v1/chat/completions", {"model": "m", "messages": []}, 400, "'messages' must not be empty"),
         ("/v1/chat/completions", {"model": "m", "messages": HELLO, "n": 2}, 400, "'n' must be 1, but it is 2"),
         ("/v1/responses", {"model": "m"}, 400, "'input' must be text or a list of items"),
-        ("/v1/messages", {"model": 3, "messages": HELLO}, 400, "'model' must be text that is not empty, but it is 3"),
+        ("/v1/messages", {"model": 3, "messages": HELLO}, 400, "'model' must be text and not empty, but it is 3"),
         ("/v1/messages", {"model": "m", "messages": HELLO, "stream": "yes"}, 400, "'stream' must be true or false"),
         ("/v1/models/m:generateContent?alt=sse", {"contents": [{}]}, 400, "':generateContent' does not stream"),
-        ("/v1/models/m:generateContent", {"contents": [{}], "stream": True}, 400, "'stream' is no field of it"),
+        ("/v1/models/m:generateContent", {"contents": [{}], "stream": True}, 400, "there is no field 'stream'"),
         ("/v1/models/m:streamGenerateContent?alt=xml", {"contents": [{}]}, 400, "'alt' must be 'sse' or 'json'"),
         ("/v1/embeddings", {"model": "m", "input": "x", "stream": True}, 400, "this endpoint does not stream"),
         ("/v1/embeddings", {"model": "m", "input": []}, 400, "'input' must be text, or a list of texts"),
@@ -255,16 +255,16 @@ def test_refusal_lists_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("script", "path", "said"),
     [
-        (Script(ToolCall("a"), ToolCall("b")), "/api/generate", "Ollama generate cannot say"),
+        (Script(ToolCall("a"), ToolCall("b")), "/api/generate", "Ollama generate cannot express"),
         (Script(ToolCall("a", "{")), "/api/chat", "are not JSON"),
         (Script(ToolCall("a", "[1]")), "/v1/models/m:streamGenerateContent", "are not a JSON object"),
         (Script(ToolCall("a", "{")), "/v1/messages", "only its stream can send that"),
         (Script("x", finish_reason="bored"), "/v1/chat/completions", "give 'stop' or 'length' or 'tool_calls'"),
-        (Script("x", finish_reason="end_turn"), "/v1/chat/completions", "is no word of OpenAI Chat Completions"),
-        (Script("x", finish_reason="content_filter"), "/api/chat", "is no word of Ollama chat"),
+        (Script("x", finish_reason="end_turn"), "/v1/chat/completions", "is not a finish reason of OpenAI"),
+        (Script("x", finish_reason="content_filter"), "/api/chat", "is not a finish reason of Ollama chat"),
     ],
 )
-def test_script_that_a_format_cannot_say_fails_the_test(script: Script, path: str, said: str) -> None:
+def test_script_that_a_format_cannot_express_fails_the_test(script: Script, path: str, said: str) -> None:
     door = Door(script)
 
     answered = door.post(path, {"model": "m", "messages": HELLO, "contents": [{}]})

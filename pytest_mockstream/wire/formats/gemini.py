@@ -28,7 +28,7 @@ def _parse(body: Json, groups: Mapping[str, str], query: Mapping[str, str]) -> A
     if alt not in {"sse", "json"}:
         raise BadRequestError(f"'alt' must be 'sse' or 'json', but it is {alt!r}")
     if "stream" in body:
-        raise BadRequestError("'stream' is no field of it: streaming is asked for by ':streamGenerateContent'")
+        raise BadRequestError("there is no field 'stream': streaming is asked for by ':streamGenerateContent'")
     if alt == "sse" and not streaming:
         raise BadRequestError("'alt=sse' is for ':streamGenerateContent'; ':generateContent' does not stream")
     framing: Framing | None = None if not streaming else "sse" if alt == "sse" else "array"

@@ -87,7 +87,7 @@ def test_request_that_makes_no_sense(provider: str, url: str, body: Any, status:
             f"{OLLAMA}/generate",
             {"model": "m", "prompt": "hi"},
             TWO_CALLS,
-            "Ollama generate cannot say",
+            "Ollama generate cannot express",
             id="tool calls in generate",
         ),
         pytest.param(
