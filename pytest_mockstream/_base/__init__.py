@@ -1,1 +1,1 @@
-"""What every room builds on: errors, legal values, call sites, clocks, and replacing what others own."""
+"""What all rooms share: errors, checks of values, call sites, clocks, notifications, and patching of libraries."""

@@ -1,6 +1,6 @@
-"""Which line of the user's code made a call.
+"""Finds the line of the user's code that made a call.
 
-The wall: imports nothing of ours. A light walk up the frames; nothing is kept but strings and numbers.
+It keeps strings and numbers only, never a frame, which would keep the caller's local variables alive.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ class CallSite:
     """A place in a source file.
 
     Attributes:
-        filename: as the interpreter has it.
-        lineno: from 1.
-        function: the name of the function.
+        filename: the path, as the interpreter has it.
+        lineno: the line, from 1.
+        function: the qualified name of the function.
     """
 
     filename: str
@@ -30,7 +30,7 @@ class CallSite:
     function: str
 
     def __str__(self) -> str:
-        """Return ``path:line``, the path relative to the current directory where it lies below it."""
+        """Return ``path:line``; a path below the current directory is relative to it."""
         path = Path(self.filename)
         with contextlib.suppress(ValueError, OSError):  # it lies elsewhere, or the current directory was removed
             path = path.relative_to(Path.cwd())
@@ -58,10 +58,10 @@ def is_ours(filename: str) -> bool:
 
 
 def calling_site(frame: FrameType | None = None) -> CallSite:
-    """Return the innermost frame that is the user's own; where there is none, the innermost that is not ours.
+    """Return the innermost place in the user's own code; without one, the innermost outside this package.
 
     Args:
-        frame: where to start; default: the caller of this function.
+        frame: where to start; by default the caller of this function.
     """
     frame = frame or sys._getframe(1)
     outside: FrameType | None = None
@@ -78,10 +78,10 @@ def calling_site(frame: FrameType | None = None) -> CallSite:
 
 
 def awaiting_site(frame: FrameType) -> CallSite:
-    """Do as ``calling_site``, for a call that a task may be waiting for, which the stack does not always have.
+    """Do as ``calling_site``, for a call that a task may be awaiting and whose frames may be missing from the stack.
 
-    Where a coroutine is resumed through an awaitable that is not one (an async generator's ``asend``, aiohttp's request
-    context), CPython 3.11 to 3.13 may leave the frames above out of ``f_back``. The running task knows them.
+    Where a coroutine is resumed through an awaitable that is not a coroutine (an async generator's ``asend``, aiohttp's
+    request context), CPython 3.11 to 3.13 may leave the frames above out of ``f_back``. The running task knows them.
     """
     found = calling_site(frame)
     task = asyncio.current_task() if asyncio._get_running_loop() is not None else None

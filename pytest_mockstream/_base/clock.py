@@ -1,16 +1,15 @@
-"""The real clock, and waits that go by it, whatever a test has frozen or patched.
+"""The real clock, and waits that go by it, even while a test has frozen or patched ``time``.
 
-Knows nothing of streams and of leaks.
+Theory of operation: freezegun (checked: 1.5) replaces every module attribute in the process that *is* one of the clocks
+of ``time``, and a module that is imported while time is frozen binds the frozen clock. So the functions here belong to
+a second ``time`` module, made by the interpreter's own initialiser and registered nowhere: nobody else can find them to
+replace them, whenever this module is imported (CPython 3.11 to 3.15). time-machine changes clocks in C, for both
+modules at once: ``monotonic`` from 2.13 to 2.19, only those of the calendar since 3.0, and never ``perf_counter``. So
+that is the clock here.
 
-Theory of operation: freezegun (looked at: 1.5) replaces every module attribute of the process that *is* one of the
-clocks of ``time``, and what is imported while it freezes binds the frozen one. So the functions here are those of a
-second ``time`` module, made from the interpreter's own initialiser and listed nowhere: nobody else knows them, whenever
-this module is imported (CPython 3.11 to 3.15). time-machine changes clocks in C, in both modules at once: from 2.13 to
-2.19 ``monotonic``, since 3.0 only those of the calendar, and never ``perf_counter``. So that is the clock.
-
-asyncio reads ``time.monotonic`` anew each time. On a loop whose clock is that one, and was patched, timers fire at once
-or never; there ``call_later`` looks at the real clock, turn by turn. A loop with a clock of its own (virtual time,
-uvloop) keeps it.
+asyncio looks up ``time.monotonic`` each time. On a loop that uses it, once it is patched, timers fire at once or never;
+there ``call_later`` polls the real clock, once each iteration of the loop. A loop with a clock of its own (virtual
+time, uvloop) keeps it.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Timer(Protocol):
-        """What has been set to happen later."""
+        """A call that is scheduled for later."""
 
         def cancel(self) -> object:
-            """Let it not happen."""
+            """Cancel the call."""
 
 
 _PAUSE = 0.0005
-_EARLY = 0.001  # the loops' own timers may fire so much early, and nobody needs another turn for that
+_EARLY = 0.001  # the loops' own timers may fire this early, which is no reason to set another one
 _FAR = 1e7
 
 
@@ -50,12 +49,12 @@ def _second_time_module() -> ModuleType:
 
 _pristine = _second_time_module()
 
-#: Seconds that only ever go on; comparable to nothing but itself.
+#: Monotonic time in seconds, from an arbitrary start: only differences mean something.
 monotonic: Callable[[], float] = _pristine.perf_counter
 
 
 def sleep(seconds: float) -> None:
-    """Block this thread; where gevent has patched ``time``, block this greenlet alone, so that others can end."""
+    """Block this thread, in real time; where gevent has patched ``time``, only this greenlet, so that others run on."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("time"):
         sys.modules["gevent"].sleep(seconds)
@@ -65,39 +64,39 @@ def sleep(seconds: float) -> None:
 
 @coroutine
 def turn() -> Generator[None, None, None]:
-    """Let the running loop do what else it has to do, for one turn: ``asyncio.sleep(0)``, which tests patch."""
+    """Yield to the running loop for one iteration, as ``asyncio.sleep(0)`` does, which tests patch."""
     yield
 
 
 def clock_of(loop: AbstractEventLoop | None) -> Callable[[], float]:
-    """Return the clock to measure by in a loop: its own if it brings one, else the real one."""
+    """Return the clock to measure by in a loop: the loop's own if it has one, else the real clock."""
     return monotonic if loop is None or _reads_time_module(loop) else loop.time
 
 
 def _reads_time_module(loop: AbstractEventLoop) -> bool:
-    """Tell whether a loop has the clock of asyncio's own loops; told by name, for a test may have patched the class."""
+    """Tell whether a loop uses asyncio's own clock; told by name, since a test may have patched the class."""
     return getattr(loop.time, "__qualname__", "") == "BaseEventLoop.time"
 
 
 def _is_patched() -> bool:
-    """Tell whether ``time.monotonic`` was replaced, or made to tell the date.
+    """Tell whether ``time.monotonic`` was replaced, or made to show the date.
 
-    A clock in Python is a stand-in. One that was changed in C tells the seconds since 1970, the real one those since
-    the machine was started, as ``perf_counter`` does.
+    A clock written in Python is a replacement. One that was changed in C shows the seconds since 1970, where the real
+    one, as ``perf_counter``, shows those since the machine was started.
     """
     now = time.monotonic
     return type(now) is not type(monotonic) or abs(now() - monotonic()) > _FAR
 
 
 def call_later(loop: AbstractEventLoop, seconds: float, callback: Callable[..., object], *args: object) -> Timer:
-    """Call a function on a loop after so many seconds: of the loop's own clock if it brings one, else real ones."""
+    """Call a function on a loop after so many seconds, by the loop's own clock if it has one, else by the real one."""
     if _reads_time_module(loop):
         return _RealTimer(loop, seconds, callback, args)
     return loop.call_later(seconds, callback, *args)
 
 
 class _RealTimer:
-    """A timer on the loop's own, but for a clock that is patched: then it is asked again and again, between turns."""
+    """A timer of the loop's own; while its clock is patched, a poll of the real clock in each iteration instead."""
 
     __slots__ = ("_args", "_callback", "_due", "_handle", "_loop")
 
@@ -130,10 +129,10 @@ class _RealTimer:
 
 @contextmanager
 def going_on(loop: AbstractEventLoop) -> Iterator[None]:
-    """Let a loop's clock go on, for the length of a block, where a test has stopped it.
+    """Keep a loop's clock running for the length of a block, even where a test has frozen it.
 
-    It goes on from where it stands; if it was patched, from the real time if that is later, for timers that were set
-    before. A clock of the loop's own may jump ahead, but does not stand still. Nobody else's clock changes.
+    It runs on from what it shows; if it was patched, from the real time if that is later, for the sake of timers that
+    were set before. A clock of the loop's own may jump ahead, but no longer stands still. Nobody else's clock changes.
     """
     own, began = loop.time, monotonic()
     start = own()

@@ -1,14 +1,14 @@
-"""Every error that the package raises on purpose.
+"""Every error and warning that the package raises on purpose.
 
-The wall: this module imports nothing. Errors carry their data as attributes, so that nobody has to parse a message.
-Each leaf also inherits the builtin that a caller would catch without knowing this package.
+Each error class also inherits the builtin that code which does not know this package would catch. What an error knows
+is in its attributes, so that nobody has to parse a message.
 """
 
 from __future__ import annotations
 
 
 class MockStreamError(Exception):
-    """The base of all errors of this package."""
+    """Base class of all errors that this package raises."""
 
     __module__ = "pytest_mockstream"  # where users import it from, and what a traceback should say
 
@@ -17,22 +17,25 @@ class MockStreamError(Exception):
 
 
 class ScriptError(MockStreamError, ValueError):
-    """A script, a setting or a call that cannot mean anything, found at the earliest moment."""
+    """A script, a setting or a call is wrong; raised as early as it can be known, with the value and what is legal."""
 
 
 class UnexpectedRequestError(MockStreamError, AssertionError):
-    """The code under test asked for a stream that nothing was scripted for."""
+    """The code under test made a request that no script answers.
+
+    It is raised to the code under test, and once more at the end of the test, in case that code swallowed it.
+    """
 
 
 class UnusedScriptError(MockStreamError, AssertionError):
-    """A script was queued and never asked for."""
+    """A script was queued and never played, or less often than ``times`` says; raised at the end of the test."""
 
 
 class LeakError(MockStreamError, AssertionError):
-    """Something that a test or a block started is still running after it.
+    """Something that a test or a ``leak_check`` block started is still running after it.
 
     Attributes:
-        report: the ``LeakReport``.
+        report: the ``LeakReport``: every leak, with where it was created and where it waits.
     """
 
     def __init__(self, message: str, report: object = None) -> None:
@@ -41,10 +44,10 @@ class LeakError(MockStreamError, AssertionError):
 
 
 class SweepError(MockStreamError, AssertionError):
-    """A sweep found places where the code under test cannot be cancelled, or where its stream cannot break.
+    """A sweep found places where the code under test does not cope with a cancellation or with a broken stream.
 
     Attributes:
-        result: the ``SweepResult``, with every place.
+        result: the ``SweepResult``, with every place that was tried.
     """
 
     def __init__(self, message: str, result: object = None) -> None:
@@ -53,22 +56,22 @@ class SweepError(MockStreamError, AssertionError):
 
 
 class StreamCancelled(MockStreamError):
-    """The stream was cancelled by ``cancel()``; what had arrived before was still delivered."""
+    """The stream was cancelled with ``cancel()``; the reader got everything that had arrived before."""
 
 
 class StreamTimeout(StreamCancelled, TimeoutError):
-    """The ``timeout=`` that the stream was opened with ran out."""
+    """The stream took longer than the ``timeout=`` (seconds) that it was opened with."""
 
 
 class StreamDisconnected(MockStreamError, ConnectionError):
-    """A scripted ``Disconnect`` cut the stream."""
+    """The connection broke, as a ``Disconnect`` step had scripted it."""
 
 
 class MalformedChunkError(MockStreamError, ValueError):
-    """A scripted ``Malformed`` frame; as a real client's parser, it cannot go on from here.
+    """The stream sent a frame that cannot be parsed, as a ``Malformed`` step had scripted it; it ends there.
 
     Attributes:
-        data: the garbage as scripted.
+        data: the content of the frame.
     """
 
     def __init__(self, data: str) -> None:
@@ -77,12 +80,12 @@ class MalformedChunkError(MockStreamError, ValueError):
 
 
 class ProviderError(MockStreamError):
-    """The provider answered with an error, before the stream (``HTTPError``) or in it (``ErrorEvent``).
+    """The provider reported an error: instead of a stream (``HTTPError``) or inside it (``ErrorEvent``).
 
     Attributes:
-        status: the HTTP status; 200 for an error inside a stream that had already begun.
-        retry_after: seconds the provider asks to wait, or None.
-        type: the provider's word for the kind of error, or None.
+        status: the HTTP status code; 200 for an error inside a stream that had already begun.
+        retry_after: how many seconds the provider asks to wait before the next attempt, or None.
+        type: the provider's name for the kind of error, such as ``"overloaded_error"``, or None.
     """
 
     def __init__(
@@ -100,7 +103,10 @@ class ProviderError(MockStreamError):
 
 
 class UnclosedStreamWarning(ResourceWarning):
-    """A stream was never closed: its finaliser ended it, or the stop of its server; a real one would have gone on."""
+    """A stream was neither read to its end nor closed; a real one would have kept its connection and its model busy.
+
+    It was ended by its finaliser, or when its server was stopped.
+    """
 
     __module__ = MockStreamError.__module__
 

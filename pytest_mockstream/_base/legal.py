@@ -1,7 +1,7 @@
-"""What values are legal, said once for calls, markers, options and ini keys.
+"""Checks and converts values, in the same way for calls, markers, options and ini keys.
 
-The wall: no clock and no state. A value comes in with the name its user knows it by; what is meant comes out, or a
-``ScriptError`` that names both and lists what is legal.
+Each check takes a value and the name that its user knows it by. It returns what is meant, or raises a ``ScriptError``
+that names both and says what is legal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def duration(value: object, name: str) -> float:
         name: what the duration is for, as the message spells it: ``"delay"``, or ``"Wait()"`` for a call's argument.
 
     Raises:
-        ScriptError: it is negative, not finite or no duration at all.
+        ScriptError: it is negative, not finite or not a duration at all.
     """
     number: float | None = None
     if isinstance(value, str):
@@ -42,7 +42,7 @@ def duration(value: object, name: str) -> float:
 
 
 def integer(*, at_least: int | None = None) -> Callable[[object, str], int]:
-    """Return a parser for whole numbers, also as text."""
+    """Return a check for whole numbers, which may also be given as text."""
 
     def parse(value: object, name: str) -> int:
         number: int | None = None
@@ -60,7 +60,7 @@ def integer(*, at_least: int | None = None) -> Callable[[object, str], int]:
 
 
 def rate(value: object, name: str) -> float:
-    """Return a number of something per second, which must be finite and above 0."""
+    """Return a rate, in units per second: a finite number above 0, which may also be given as text."""
     number: float | None = None
     if (isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d*)?\s*", value, re.ASCII)) or (
         isinstance(value, int | float) and not isinstance(value, bool)
@@ -73,7 +73,7 @@ def rate(value: object, name: str) -> float:
 
 
 def one_of(*words: str) -> Callable[[object, str], str]:
-    """Return a parser that takes one of these words."""
+    """Return a check that accepts one of these words."""
 
     def parse(value: object, name: str) -> str:
         if value not in words:
@@ -85,8 +85,8 @@ def one_of(*words: str) -> Callable[[object, str], str]:
 
 
 def did_you_mean(word: str, legal: Iterable[str]) -> str:
-    """Return ``" Did you mean 'times'?"`` if a legal word is near to this one, else nothing."""
-    from difflib import get_close_matches  # nobody who writes everything right has to load it
+    """Return ``" Did you mean 'times'?"`` if this word resembles a legal one, else nothing."""
+    from difflib import get_close_matches  # loaded only once something is wrong
 
     near = get_close_matches(word, list(legal), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

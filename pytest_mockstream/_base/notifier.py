@@ -1,7 +1,7 @@
-"""Wake threads and asyncio tasks from any thread, without a lock.
+"""Wakes threads and asyncio tasks from any thread, without a lock.
 
-Waits in a loop go through the loop's own timers, so a loop with a virtual clock makes them virtual; where a test has
-patched the clock of an ordinary loop, they go by the real one.
+Waits in a loop use the loop's own timers, so that virtual time makes them virtual; where a test has patched the clock
+of an ordinary loop, they go by the real clock.
 
 Theory of operation: a waiter first reads ``count``, then checks whether what it waits for is already there, and only
 then waits for a notification after that count. None can be missed between the check and the wait, but one that was
@@ -37,7 +37,7 @@ def _waker(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bool]) -> Cal
 
 
 class Notifier:
-    """Counts notifications; each wakes everybody who waits, like ``Condition.notify_all`` without the lock."""
+    """Counts notifications; each wakes everybody who waits, as ``Condition.notify_all`` does, without a lock."""
 
     __slots__ = ("_wakers", "count")
 
@@ -46,7 +46,7 @@ class Notifier:
         self._wakers: dict[object, Callable[[], None]] = {}
 
     def notify(self) -> None:
-        """Wake everybody who waits. From any thread, finaliser or signal handler."""
+        """Wake everybody who waits. Callable from any thread, finaliser or signal handler."""
         self.count += 1
         while self._wakers:
             try:

@@ -1,6 +1,6 @@
-"""Puts our functions in the place of a library's, for a while.
+"""Patches functions of libraries for a while, also of libraries that are imported later.
 
-The wall: knows no library.
+It knows no library. Patches nest: whoever else patches the same function meanwhile may take theirs off in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Replacement(NamedTuple):
     Attributes:
         owner: the class or module that has it.
         name: its name there.
-        make: takes the original, returns what stands in for it.
+        make: takes the original and returns the replacement.
     """
 
     owner: Any
@@ -32,14 +32,14 @@ class Replacement(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Layer:
-    """One replacement in place, over what was there before it.
+    """One replacement that is in place, over what was there before.
 
     Attributes:
         owner: the class or module that has it.
         name: its name there.
         original: what was there.
-        is_own: whether the owner itself had it, or only inherited it.
-        is_needed: whether whoever put it there is still at work.
+        is_own: whether the owner itself defined it, rather than inherit it.
+        is_needed: whether the replacement is still in use.
     """
 
     owner: Any
@@ -53,7 +53,7 @@ _LAYER = "__mockstream_layer__"
 
 
 def put_on(replacement: Replacement) -> Layer:
-    """Put a replacement in place; ``take_off`` ends that."""
+    """Put a replacement in place until ``take_off``."""
     owner, name = replacement.owner, replacement.name
     layer = Layer(owner, name, getattr(owner, name), name in vars(owner))
     ours = replacement.make(layer.original)
@@ -65,8 +65,8 @@ def put_on(replacement: Replacement) -> Layer:
 def take_off(layer: Layer) -> None:
     """Put the original back.
 
-    What somebody else has put over ours meanwhile stays; ours must then do as the original does, until the other one
-    goes and takes it along.
+    If somebody else has since patched the same function, their replacement stays, and so does ours below it: it must
+    behave as the original does until theirs is taken off, too.
     """
     layer.is_needed = False
     owner, name = layer.owner, layer.name
@@ -81,7 +81,7 @@ Hook: TypeAlias = Callable[[ModuleType], Iterable[Replacement]]
 
 
 class LateImports(MetaPathFinder):
-    """Calls back as soon as one of some modules has been imported; finds nothing itself."""
+    """An import hook that calls back as soon as one of some modules has been imported; it finds no modules itself."""
 
     def __init__(self, names: Iterable[str], imported: Callable[[ModuleType], None]) -> None:
         self._names = set(names)
@@ -90,7 +90,7 @@ class LateImports(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module as the finders behind us do, and have its loader tell us when it is done."""
+        """Find a module as the finders after this one do, and have its loader call back when it is done."""
         if fullname not in self._names:
             return None
         self._names.discard(fullname)
@@ -109,10 +109,10 @@ class LateImports(MetaPathFinder):
 
 @contextmanager
 def hooked(hooks: dict[str, Hook]) -> Iterator[None]:
-    """Replace functions in the libraries that are loaded, and in the others as soon as somebody imports them.
+    """Patch libraries for the length of a block: those already loaded now, the others as soon as they are imported.
 
     Args:
-        hooks: what to replace, by the library's name.
+        hooks: for each library, by the name of its module, what makes the list of what to replace.
     """
     layers: list[Layer] = []
 

@@ -1,10 +1,10 @@
-"""Scripts in a TOML file, in the vocabulary of ``respond`` and ``when``.
+"""Reads scripts from TOML, in the vocabulary of ``respond`` and ``when``.
 
-The wall: text in, scripts out; who reads the file, and what plays the scripts, is somebody else's business. Every
-mistake in a file is found and told at once, with its line and its key.
+It takes text and returns scripts; it neither opens the file nor plays them. All mistakes in a file are reported at
+once, each with its line and its key.
 
-Theory of operation: tomllib does not say where a value stood. A place is looked up only once something is wrong there:
-it is on the first line up to which the file, cut off behind it, already holds the place.
+Theory of operation: tomllib does not say on which line a value stands. So the line is looked for only where something
+is wrong: it is the first line at which the file, cut off after it, already has the value.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ _CONDITIONS = tuple(field.name for field in fields(Condition) if field.name != "
 
 @dataclass(frozen=True, slots=True)
 class ScriptFile:
-    """What a file says.
+    """What a script file says.
 
     Attributes:
-        scripts: each with the requests that it is for, in the order of the file.
-        pacing: of the scripts that say nothing themselves.
-        default_text: what is played when no script is there at all, or None.
+        scripts: the scripts in the order of the file, each with the condition that requests for it must meet.
+        pacing: for scripts that leave it open.
+        default_text: the answer where the file has no scripts at all, or None.
     """
 
     scripts: tuple[tuple[Script, Condition], ...]
@@ -78,7 +78,7 @@ class ScriptFileError(ScriptError):
     """A script file that cannot be played.
 
     Attributes:
-        problems: one line each: file, line, key, what is wrong.
+        problems: one line for each mistake: file, line, key, and what is wrong.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -90,11 +90,11 @@ def parse_script_file(text: str, *, name: str) -> ScriptFile:
     """Return what a script file says.
 
     Args:
-        text: the file's content.
+        text: the content of the file.
         name: the file's name, for messages.
 
     Raises:
-        ScriptFileError: something in it cannot be played; it tells everything that is wrong.
+        ScriptFileError: something in it cannot be played; it lists everything that is wrong.
     """
     try:
         data = tomllib.loads(text)
@@ -110,7 +110,7 @@ def parse_script_file(text: str, *, name: str) -> ScriptFile:
 
 
 class _Reader:
-    """Makes scripts of TOML's values, and goes on after a mistake."""
+    """Makes scripts of TOML values; after a mistake it goes on, to find the others."""
 
     def __init__(self) -> None:
         self.problems: list[tuple[Place, str]] = []
@@ -135,7 +135,7 @@ class _Reader:
         if isinstance(usage := options.get("usage"), dict):
             is_known = self._known(usage, tuple(inspect.signature(Usage).parameters), (*place, "usage"))
             options["usage"] = self._make(Usage, usage, (*place, "usage")) if is_known else None
-        # Outside of a test nobody counts requests: a script answers all that it is meant for, unless it says otherwise.
+        # Outside of a test nobody counts requests: unless it says otherwise, a script answers all that it is meant for.
         options.setdefault("times", None)
         script = self._make(Script, options, place, *steps) or Script()
         when = table.get("when", {})
@@ -180,7 +180,7 @@ class _Reader:
         return not unknown
 
     def _make(self, kind: Callable[..., T], options: Mapping[str, Any], place: Place, *values: object) -> T | None:
-        """Return what ``kind`` makes of the options, or None; the option that alone is wrong gets the blame."""
+        """Return what ``kind`` makes of the options, or None; if one option alone is wrong, the problem names it."""
         try:
             return kind(*values, **options)
         except (ScriptError, TypeError) as error:
@@ -198,7 +198,7 @@ class _Reader:
         return None
 
     def _complain(self, place: Place, problem: str) -> None:
-        # What follows from a mistake that was told already is not told again.
+        # What follows from a mistake that was reported already is not reported again.
         if not any(place[: len(told)] == told for told, _ in self.problems):
             self.problems.append((place, problem))
 

@@ -1,6 +1,6 @@
-"""``respond``, ``when`` and the record: what every door offers to its test.
+"""What every door offers to its test: ``respond``, ``when``, ``verify`` and the record of requests.
 
-The wall: it fills a playbook and reads it back; it plays nothing.
+It fills the playbook and reads it back; it plays nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _DEFAULT_SCRIPT = Script(DEFAULT_TEXT, times=None)
 
 
 def default_script(text: str) -> Script:
-    """Return what plays a default text, any number of times."""
+    """Return a script that answers any number of requests with a text."""
     return _DEFAULT_SCRIPT if text == DEFAULT_TEXT else Script(text, times=None)
 
 
 class When:
-    """What ``when(...)`` returns: queues scripts for some requests only."""
+    """What ``when(...)`` returns: its ``respond`` queues scripts for the requests that meet the condition."""
 
     def __init__(self, playbook: Playbook, condition: Condition) -> None:
         self._playbook = playbook
@@ -38,12 +38,12 @@ class When:
 
     @lists_options
     def respond(self, *steps: Step | Script | str, **options: Unpack[ScriptOptions]) -> None:
-        """Queue one script for the requests that are meant; see ``Scripted.respond``."""
+        """Queue one script for the requests that meet the condition; see ``Scripted.respond``."""
         self._playbook.queue(_script(steps, options), self._condition)
 
 
 def _script(steps: tuple[Step | Script | str, ...], options: ScriptOptions) -> Script:
-    """Return the script to queue: one script alone is queued as it is, but for the settings said here."""
+    """Return the script to queue: one script alone keeps its settings, except for those given here."""
     first = steps[0] if len(steps) == 1 else None
     if isinstance(first, Script):
         check_names(options)
@@ -53,33 +53,40 @@ def _script(steps: tuple[Step | Script | str, ...], options: ScriptOptions) -> S
 
 
 class Scripted:
-    """A door, as its test sees it: scripts go in, a record of requests comes out."""
+    """A door, as its test sees it: takes scripts, and keeps a record of the requests."""
 
     def __init__(self, playbook: Playbook) -> None:
         self._playbook = playbook
 
     @lists_options
     def respond(self, *steps: Step | Script | str, **options: Unpack[ScriptOptions]) -> None:
-        r"""Queue one script; the next request that it is meant for gets it.
+        r"""Queue one script: the next request that it is meant for gets it as the answer.
+
+        One ``Script`` alone is queued with its own settings; those given here win.
 
         Args:
-            *steps: see ``Script``, as all the others.
-            delay: seconds before each chunk, for this script; None leaves it to the client.
-            ttft: seconds before the first chunk.
-            jitter: gaps vary by up to so many seconds either way.
-            seed: of the jitter.
-            tokens_per_second: instead of ``delay``.
-            chunking: ``"word"``, ``"char"``, a number of characters, or a callable ``str -> list[str]``.
-            finish_reason: default ``"stop"``, or ``"tool_calls"`` if a tool is called.
-            usage: tokens used; default: counted.
-            times: how many requests it answers; None for any number.
-            fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
-            line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
-            between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
-            duplicate: every so-many-th frame of the HTTP body comes twice.
+            *steps: what the stream plays, in order. Content: a ``str`` or ``Text``, ``Reasoning``, ``Refusal``,
+                ``ToolCall``; time: ``Wait``, ``Gate``, ``KeepAlive``; faults: ``Truncate``, ``Disconnect``, ``Stall``,
+                ``Malformed``, ``ErrorEvent``, ``HTTPError``. Another ``Script`` stands for its steps.
+            delay: seconds before each chunk of content (or ``"50ms"``, ``"1.5s"``, ``"2m"``); None leaves it to the
+                client or the settings of the test, in the end 0.
+            ttft: seconds before the first chunk of content (time to first token); None makes it ``delay``.
+            jitter: the largest random change of each ``delay``, plus or minus, in seconds.
+            seed: the seed of all that is random in the script; the same seed gives the same stream.
+            tokens_per_second: the inverse of ``delay``, to be given instead of it; one chunk counts as one token.
+            chunking: how text is cut into chunks: ``"word"``, ``"char"``, a number of characters, or a callable that
+                takes the text and returns its parts.
+            finish_reason: why the model stops; by default ``"stop"``, or ``"tool_calls"`` if the script calls a tool.
+            usage: the tokens used; by default the words of the prompt and the number of chunks.
+            times: how many requests the script answers; None for any number.
+            fragment: the HTTP body comes in pieces of one ``"byte"``, of this many bytes, or of ``"random"`` lengths.
+            line_ending: the line ending of the HTTP body: ``"\n"`` or ``"\r\n"``.
+            between: what comes between the frames of the HTTP body: a ``"comment"`` or a ``"ping"``.
+            duplicate: each n-th frame of the HTTP body comes twice.
 
         Raises:
             ScriptError: something in it cannot be played, or it comes after a request that it was meant for.
+            TypeError: there is no such keyword.
         """
         self.when().respond(*steps, **options)
 
@@ -95,17 +102,22 @@ class Scripted:
         turn: int | None = None,
         predicate: Callable[[Request], bool] | None = None,
     ) -> When:
-        """Narrow which requests the next ``respond`` is for; every condition given must hold.
+        """Choose the requests that a script is for: ``when(contains="weather").respond(...)``.
+
+        A request must meet all the conditions that are given.
 
         Args:
             contains: the user's last message contains this text.
             matches: this regular expression is found in the user's last message.
-            model: the model asked for.
-            provider: the provider asked.
-            tool: a tool of this name is offered.
-            tool_result_contains: a tool's result, new since the model last spoke, contains this text.
-            turn: which turn of the model is asked for, from 1.
-            predicate: a callable that gets the ``Request`` and tells.
+            model: the model that is asked for, exactly.
+            provider: the provider that is asked, such as ``"openai"``.
+            tool: the request offers a tool of this name.
+            tool_result_contains: the result of a tool that ran since the model's last turn contains this text.
+            turn: this turn of the model is asked for; its first answer in a conversation is turn 1.
+            predicate: a function that takes the ``Request`` and returns whether the script is for it.
+
+        Raises:
+            ScriptError: a condition is not legal.
         """
         condition = Condition(
             contains=contains,
@@ -120,18 +132,18 @@ class Scripted:
         return When(self._playbook, condition)
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:
-        """Raise what the code under test may have hidden; the fixture calls it when the test is over.
+        """Raise the errors that the code under test may have swallowed; the fixture calls it at the end of the test.
 
         Args:
-            unused: ``"allow"`` lets scripts go unplayed.
+            unused: ``"allow"`` if scripts may be left over.
 
         Raises:
             UnexpectedRequestError: a request came that no script was left for.
-            UnusedScriptError: a script was never asked for.
+            UnusedScriptError: a script was not played as often as it should have been.
         """
         self._playbook.verify(unused=unused)
 
     @property
     def requests(self) -> list[Request]:
-        """Every request so far, in order, and what became of it."""
+        """All requests so far, in order, each with what became of it."""
         return self._playbook.requests

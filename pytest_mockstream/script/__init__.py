@@ -1,1 +1,1 @@
-"""What a stream plays: steps, chunks, their pacing, and the script that they make."""
+"""What a stream plays: scripts, the steps that they consist of, the chunks that these become, and their pacing."""

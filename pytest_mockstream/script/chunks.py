@@ -1,9 +1,7 @@
-"""What a model streams, as frozen values.
+"""What a model sends, as frozen values: chunks of a stream, or a whole reply.
 
-The wall: no clock, no input or output; this module does not know that scripts or wire formats exist.
-
-Theory of operation: every chunk of one stream shares one ``Transcript``. A chunk's ``content`` (all text up to and
-including it) is worked out from there when it is asked for, so a stream of n chunks costs O(n), not O(n^2).
+Theory of operation: all chunks of a stream share one ``Transcript``. A chunk's ``content`` (all text up to and
+including it) is computed from there when somebody asks for it, so that a stream of n chunks costs O(n), not O(n^2).
 """
 
 from __future__ import annotations
@@ -13,12 +11,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """How many tokens a request cost.
+    """How many tokens a request used, counted as OpenAI does (https://platform.openai.com/docs/api-reference/chat/object).
 
     Attributes:
-        prompt_tokens: tokens that went in.
-        completion_tokens: tokens that came out, reasoning included.
-        reasoning_tokens: the part of ``completion_tokens`` that was reasoning.
+        prompt_tokens: input tokens.
+        completion_tokens: output tokens, reasoning included.
+        reasoning_tokens: how many of the output tokens were reasoning.
     """
 
     prompt_tokens: int = 0
@@ -27,19 +25,22 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Tokens in and out."""
+        """Input and output tokens together."""
         return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCallDelta:
-    """One fragment of a tool call, in the shape OpenAI streams it: identity first, then pieces of the arguments.
+    """One fragment of a tool call.
+
+    As OpenAI streams them, the first fragment of a call has its id and name, and each further one a piece of its
+    arguments (https://platform.openai.com/docs/guides/function-calling#streaming).
 
     Attributes:
-        index: which tool call of the reply, counted from 0.
-        id: the call's id, on its first fragment only.
-        name: the tool's name, on the first fragment only.
-        arguments: the next piece of the arguments' JSON text.
+        index: which tool call of the reply this belongs to, from 0.
+        id: the call's id; None except on its first fragment.
+        name: the tool's name; None except on the first fragment.
+        arguments: the next piece of the JSON text of the arguments.
     """
 
     index: int
@@ -55,7 +56,7 @@ class CompletedToolCall:
     Attributes:
         id: the call's id.
         name: the tool's name.
-        arguments: the arguments as they were streamed: JSON text, not parsed, for a model may send anything.
+        arguments: the arguments as JSON text; not parsed, since a model may send JSON that is broken.
     """
 
     id: str
@@ -64,7 +65,7 @@ class CompletedToolCall:
 
 
 class Transcript:
-    """The text of one stream so far, shared by its chunks."""
+    """The text of one stream so far, which all its chunks share."""
 
     __slots__ = ("_deltas", "_text", "_upto")
 
@@ -91,19 +92,21 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamChunk:
-    """One unit of model output.
+    """One unit of what a model sends.
+
+    A stream that was not cut short ends with a chunk that has no content, but ``finish_reason`` and ``usage``.
 
     Attributes:
-        index: position in the stream, from 0.
-        delta: the new text.
-        reasoning: the new reasoning ("thinking") text.
-        refusal: the new text of a refusal.
-        tool_call: a fragment of a tool call.
-        role: ``"assistant"`` on the first chunk, None afterwards.
-        finish_reason: why the model stopped, on the last chunk of a whole stream only.
-        usage: tokens used, on the last chunk of a whole stream only.
-        error: what ended the stream, on the last chunk of a stream opened with ``errors="chunk"``.
-        timestamp: when the chunk arrived, in seconds since the stream was opened, on the stream's own clock.
+        index: the position in the stream, from 0.
+        delta: the text that this chunk adds.
+        reasoning: the reasoning ("thinking") that it adds.
+        refusal: the text that it adds to a refusal.
+        tool_call: the fragment of a tool call that it adds, or None.
+        role: ``"assistant"`` on the first chunk, None on all others.
+        finish_reason: why the model stopped, such as ``"stop"``; None except on the last chunk.
+        usage: the tokens used; None except on the last chunk.
+        error: what broke the stream off, on the last chunk of a stream that was opened with ``errors="chunk"``.
+        timestamp: when the chunk arrived, in seconds since the stream was opened, by the stream's own clock.
     """
 
     index: int
@@ -125,22 +128,22 @@ class StreamChunk:
 
     @property
     def done(self) -> bool:
-        """Whether this is the last chunk: the reply is whole, or ``error`` says why it is not."""
+        """Whether this is the last chunk: either the reply is complete, or ``error`` says why it is not."""
         return self.finish_reason is not None or self.error is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """A whole reply, as ``complete`` and ``chat`` return it.
+    """A whole reply, as ``complete``, ``chat``, ``acomplete`` and ``achat`` return it.
 
     Attributes:
         content: the text.
-        reasoning: the reasoning ("thinking") text.
+        reasoning: the reasoning ("thinking").
         refusal: the text of a refusal.
         tool_calls: the tool calls, in order.
-        finish_reason: why the model stopped; None if the script ends with ``Truncate``.
-        usage: tokens used; None if the script ends with ``Truncate``.
-        model: the model that was asked.
+        finish_reason: why the model stopped, such as ``"stop"``; None if the script ends with ``Truncate``.
+        usage: the tokens used; None if the script ends with ``Truncate``.
+        model: the model that was asked for.
     """
 
     content: str

@@ -1,6 +1,6 @@
-"""``Gate``: a step that holds the stream until the test opens it.
+"""``Gate``: a step that holds a stream until the test opens it.
 
-The wall: knows no script and no stream; a playback asks to be told when the gate opens.
+It does not know what it holds; whoever waits at a gate has registered with ``hold`` to be told when it opens.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Held(Protocol):
-        """Somebody who stands at gates."""
+        """What a gate can hold."""
 
         def gate_opened(self, gate: Gate) -> None:
-            """Be told that the gate has just been opened."""
+            """Note that the gate has just been opened."""
 
 
 class Gate:
-    """Holds the stream where it stands until ``open()``.
+    """A step that holds the stream until the test calls ``open()``; with it, a test needs no sleeps.
 
-    A gate serves one test: once open it stays open. One gate may stand in several scripts.
+    Once open, a gate stays open: make one for each test. One gate may stand in several scripts and then holds all of
+    their streams. All methods may be called from any thread.
 
     Example:
         >>> gate = Gate()
@@ -48,7 +49,7 @@ class Gate:
         return self._open
 
     def open(self) -> None:
-        """Let every stream pass that stands here or comes later. From any thread or task."""
+        """Let all streams pass that the gate holds, and all that reach it later."""
         if self._open:
             return
         self._open = True
@@ -56,20 +57,24 @@ class Gate:
             held.gate_opened(self)
 
     async def reached(self) -> None:
-        """Wait until a consumer has read everything before the gate and waits for what is behind it."""
+        """Wait until a consumer has read everything before the gate and waits for what comes after it.
+
+        Like any await, it is bounded by ``asyncio.timeout(...)`` around it.
+        """
         while not self._reached:
             seen = self._changed.count
             if not self._reached:
                 await self._changed.wait_async(seen, None)
 
     def wait_reached(self, timeout: float | str | None = None) -> None:
-        """Block this thread until a consumer waits at the gate.
+        """Do as ``reached``, for a test without an event loop: block this thread.
 
         Args:
-            timeout: the longest to wait, in seconds; None waits for ever.
+            timeout: the longest to wait: seconds, or text such as ``"50ms"``; None waits for ever.
 
         Raises:
-            TimeoutError: nobody came.
+            TimeoutError: no consumer came in time.
+            ScriptError: ``timeout`` is not a duration.
         """
         limit = None if timeout is None else duration(timeout, "timeout")
         seen = self._changed.count
@@ -78,11 +83,11 @@ class Gate:
             raise TimeoutError(msg)
 
     def hold(self, held: Held) -> None:
-        """Tell ``held``, which the gate does not keep alive, when the gate opens."""
+        """Have ``held.gate_opened`` called when the gate opens; the gate keeps only a weak reference."""
         self._held.add(held)
 
     def mark_reached(self) -> None:
-        """Note that a consumer waits here."""
+        """Note that a consumer waits at the gate."""
         if not self._reached:
             self._reached = True
             self._changed.notify()

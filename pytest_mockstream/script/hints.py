@@ -1,4 +1,4 @@
-"""Guesses which step is meant by a value that is not one, for error messages."""
+"""Guesses which step somebody meant who gave a value that is not a step, for the error message."""
 
 from __future__ import annotations
 

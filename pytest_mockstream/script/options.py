@@ -1,6 +1,6 @@
-"""The keywords of ``Script`` and ``respond``: their names, types and defaults, said once.
+"""The keywords of ``Script`` and ``respond``: their names, types and defaults.
 
-Everything that takes, checks or lists these keywords derives them from here.
+Whatever takes, checks or lists these keywords derives them from here.
 """
 
 # Without `from __future__ import annotations`: the annotations below are shown to users by `help()`, as types.
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class PacingOptions(TypedDict, total=False):
-    """When chunks come; ``Pacing`` says what each means."""
+    """When chunks come; ``Pacing`` explains each."""
 
     delay: float | str | None
     ttft: float | str | None
@@ -31,7 +31,7 @@ class PacingOptions(TypedDict, total=False):
 
 
 class ShapeOptions(TypedDict, total=False):
-    """How the bytes of the body come; ``Shape`` says what each means."""
+    """How the body is laid out in bytes; ``Shape`` explains each."""
 
     fragment: Fragment | None
     line_ending: LineEnding | None
@@ -40,7 +40,7 @@ class ShapeOptions(TypedDict, total=False):
 
 
 class ScriptOptions(PacingOptions, ShapeOptions, total=False):
-    """Every keyword of ``Script``; ``Script`` says what each means."""
+    """All keywords of ``Script``, which explains each."""
 
     chunking: Chunking
     finish_reason: str | None

@@ -1,6 +1,6 @@
-"""When chunks come: durations, gaps between chunks, seeded jitter.
+"""When chunks come: turns the settings of a stream's speed into the seconds before each chunk.
 
-The wall: no clock. Everything here turns settings into seconds; somebody else waits.
+It waits for nothing itself.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """How fast a stream comes. None means "not said here": a wider setting decides, in the end the default.
+    """How fast a stream comes. None leaves a setting to whatever is less specific, in the end to the default.
 
     Attributes:
-        delay: seconds before each chunk of content (the inter-token latency); default 0.
-        ttft: seconds before the first chunk of content, instead of ``delay`` (time to first token).
-        jitter: each gap after the first is ``delay`` plus or minus up to so many seconds, never below 0; default 0.
-        seed: of the jitter. The same seed gives the n-th stream of a test the same gaps again; default 0.
-        tokens_per_second: another way to say ``delay``: its inverse, one chunk being one token.
+        delay: seconds before each chunk of content (the inter-token latency); by default 0.
+        ttft: seconds before the first chunk of content (time to first token); by default ``delay``.
+        jitter: the largest random change of each ``delay`` after the first, plus or minus, in seconds; by default 0.
+            No gap gets shorter than 0.
+        seed: the seed of the jitter; by default 0. With the same seed, the n-th stream of a test has the same gaps in
+            every run.
+        tokens_per_second: the inverse of ``delay``, to be given instead of it; one chunk counts as one token.
+
+    Raises:
+        ScriptError: a value is not legal, or both ``delay`` and ``tokens_per_second`` are given.
     """
 
     delay: float | None = None
@@ -53,7 +58,7 @@ class Pacing:
             raise ScriptError(msg)
 
     def over(self, wider: Pacing) -> Pacing:
-        """Return this pacing with what it leaves open filled in from a wider one."""
+        """Return this pacing, with what it leaves open taken from a less specific one."""
         if self == _NOTHING_SAID:
             return wider
         changes = {
@@ -70,7 +75,7 @@ class Pacing:
         """Yield the seconds before the first chunk of content, the second, and so on, without end.
 
         Args:
-            salt: tells streams apart that share a seed.
+            salt: gives streams with the same seed different gaps.
         """
         delay = self.delay or 0.0
         if self.tokens_per_second is not None:

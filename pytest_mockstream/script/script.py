@@ -1,7 +1,7 @@
-"""What a stream will play: a row of steps, and how they are played.
+"""``Script``: the steps that a stream will play, and how.
 
-The wall: no clock, no input or output. A script is checked whole when it is made; nothing is left to go wrong
-while it plays.
+A script is checked completely when it is made, so that nothing can go wrong while it plays. It has no clock and waits
+for nothing.
 """
 
 from __future__ import annotations
@@ -37,31 +37,38 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 
 class Script:
-    r"""A tuple of steps and how they are to be played; frozen, and checked whole when it is made.
+    r"""What a stream will play: steps, and the settings for them. Frozen, and checked when it is made.
 
     Args:
-        *steps: content (``Text``, ``Reasoning``, ``Refusal``, ``ToolCall``; a ``str`` is a ``Text``), time (``Wait``,
-            ``Gate``, ``KeepAlive``) and faults. Another ``Script`` gives its steps; it may have no settings.
-        delay: seconds before each chunk; None leaves it to the client. See also ``tokens_per_second``.
-        ttft: seconds before the first chunk.
-        jitter: gaps vary by up to so many seconds.
-        seed: of the jitter.
-        tokens_per_second: instead of ``delay``.
-        chunking: how text is cut: ``"word"``, ``"char"``, a number of characters, or a callable ``str -> list[str]``.
-        finish_reason: why the model stops; default ``"stop"``, or ``"tool_calls"`` if the script calls a tool.
-        usage: tokens used; default: words of the prompt and number of chunks.
+        *steps: what the stream plays, in order. Content: a ``str`` or ``Text``, ``Reasoning``, ``Refusal``,
+            ``ToolCall``; time: ``Wait``, ``Gate``, ``KeepAlive``; faults: ``Truncate``, ``Disconnect``, ``Stall``,
+            ``Malformed``, ``ErrorEvent``, ``HTTPError``. Another ``Script`` stands for its steps; it must have no
+            settings of its own.
+        delay: seconds before each chunk of content (or ``"50ms"``, ``"1.5s"``, ``"2m"``); None leaves it to the client
+            or the settings of the test, in the end 0.
+        ttft: seconds before the first chunk of content (time to first token); None makes it ``delay``.
+        jitter: the largest random change of each ``delay``, plus or minus, in seconds.
+        seed: the seed of all that is random in the script; the same seed gives the same stream.
+        tokens_per_second: the inverse of ``delay``, to be given instead of it; one chunk counts as one token.
+        chunking: how text is cut into chunks: ``"word"``, ``"char"``, a number of characters, or a callable that takes
+            the text and returns its parts.
+        finish_reason: why the model stops; by default ``"stop"``, or ``"tool_calls"`` if the script calls a tool.
+        usage: the tokens used; by default the words of the prompt and the number of chunks.
         times: how many requests the script answers; None for any number.
-        fragment: where the HTTP body is cut: ``"byte"``, a number of bytes, or ``"random"`` by ``seed``.
-        line_ending: of the HTTP body: ``"\n"`` or ``"\r\n"``.
-        between: what stands between frames of the HTTP body: ``"comment"`` or ``"ping"``.
-        duplicate: every so-many-th frame of the HTTP body comes twice.
+        fragment: the HTTP body comes in pieces of one ``"byte"``, of this many bytes, or of ``"random"`` lengths.
+        line_ending: the line ending of the HTTP body: ``"\n"`` or ``"\r\n"``.
+        between: what comes between the frames of the HTTP body: a ``"comment"`` or a ``"ping"``.
+        duplicate: each n-th frame of the HTTP body comes twice.
 
     Attributes:
-        options: the settings that are not the default.
-        chunk_count: how many chunks a whole reading gets, the last one (with the finish reason) included.
+        steps: the steps; text given as ``str`` is a ``Text``.
+        options: the settings that differ from the default.
+        chunk_count: how many chunks a reader gets who reads to the end, including the last one, which has the finish
+            reason.
 
     Raises:
-        ScriptError: something in it cannot be played.
+        ScriptError: something in it cannot be played; the message names the value and what is legal.
+        TypeError: there is no such keyword.
     """
 
     __slots__ = (
@@ -142,12 +149,12 @@ class Script:
     def schedule(
         self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
     ) -> Iterator[Played[StreamChunk]]:
-        """Yield what is to be played: chunks, each with a ``Wait`` before it if it takes time, and all other steps.
+        """Yield what is to be played: chunks, each after a ``Wait`` if it takes time, and all other steps.
 
         Args:
-            pacing: decides what this script leaves open.
-            salt: tells apart the jitter of streams that share a seed.
-            prompt_tokens: for the usage, where the script gives none.
+            pacing: for what the script leaves open.
+            salt: gives streams with the same seed different jitter.
+            prompt_tokens: for the usage, if the script does not set it.
         """
         transcript = Transcript()
         index = 0
@@ -167,9 +174,9 @@ class Script:
     def units(
         self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
     ) -> Iterator[Played[StreamChunk | str]]:
-        """Do as ``schedule``, in fewer words: a chunk that is nothing but text is that text.
+        """Do as ``schedule``, but yield the bare text of a chunk that has nothing else.
 
-        What makes bytes of chunks has no use for more, and most chunks are such.
+        Most chunks are such, and whoever makes bytes of them needs no more: this saves the objects.
         """
         gaps = (self.pacing if pacing is None else self.pacing.over(pacing)).gaps(salt=salt)
         index = calls = 0

@@ -1,6 +1,6 @@
-"""The byte-level shape of a stream: where its body is cut, and what stands between its frames.
+"""How the body of a stream is laid out in bytes: where it is cut, and what comes between its frames.
 
-The wall: values only. A shape never changes what a stream says; a client that reads it correctly sees no difference.
+A client whose parser is correct sees no difference, except that ``duplicate`` makes frames come twice.
 """
 
 from __future__ import annotations
@@ -19,19 +19,24 @@ _WORDS: dict[str, tuple[object, ...]] = {
     "line_ending": ("\n", "\r\n"),
     "between": ("comment", "ping"),
 }
-_NUMBERS = {"fragment": "a number of bytes > 0", "duplicate": "an int > 0: every so-many-th frame"}
+_NUMBERS = {"fragment": "a number of bytes > 0", "duplicate": "an int n > 0, to have each n-th frame twice"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    r"""How the bytes of a stream come; None leaves them as the wire format makes them.
+    r"""How the body of a stream is laid out; None leaves it as the wire format makes it.
 
     Attributes:
-        fragment: cut the body into pieces of one byte (``"byte"``), of so many bytes, or of lengths drawn from the
-            script's seed (``"random"``). Cuts fall inside frames and UTF-8 sequences; no byte comes later for it.
-        line_ending: ``"\n"`` or ``"\r\n"``. Event streams may use either.
-        between: what stands before each frame but the first: an SSE ``"comment"``, or the format's own ``"ping"``.
-        duplicate: every so-many-th frame comes twice; 1 doubles all.
+        fragment: the body comes in pieces of one byte (``"byte"``), of this many bytes, or of random lengths that
+            follow from the script's seed (``"random"``). The cuts may fall inside of a frame or of a UTF-8 sequence.
+            No byte comes later than it would have.
+        line_ending: ``"\n"`` or ``"\r\n"``; the standard of event streams allows both
+            (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
+        between: what comes before each frame but the first: an SSE ``"comment"``, or the format's own ``"ping"``.
+        duplicate: each n-th frame comes twice; 1 doubles every frame.
+
+    Raises:
+        ScriptError: a value is not legal.
     """
 
     fragment: Fragment | None = None

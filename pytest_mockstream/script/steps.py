@@ -1,7 +1,4 @@
-"""The steps of a script: content, time and trouble.
-
-The wall: frozen values, each checked when it is made; no clock, no input or output.
-"""
+"""The steps of a script: content, time and faults; frozen values, each checked when it is made."""
 
 from __future__ import annotations
 
@@ -24,14 +21,15 @@ _WORD = re.compile(r"\s*\S+\s*|\s+")
 
 
 def cut(text: str, chunking: Chunking) -> tuple[str, ...]:
-    """Cut text into deltas; joined they are the text again.
+    """Cut text into deltas, which joined are the text again.
 
     Args:
         text: what to cut.
-        chunking: ``"word"`` (each with the white space behind it), ``"char"``, a number of characters, or a callable.
+        chunking: ``"word"`` (each with the white space after it), ``"char"``, a number of characters, or a callable
+            that takes the text and returns the deltas.
 
     Raises:
-        ScriptError: the chunking is none of these, or the callable's deltas are not the text.
+        ScriptError: the chunking is none of these, or the callable's deltas joined are not the text.
     """
     if isinstance(chunking, str) or chunking is None or isinstance(chunking, bool):
         if chunking == "word":
@@ -57,7 +55,7 @@ def _cut_by(chunking: Callable[[str], Iterable[str]], text: str) -> tuple[str, .
 
 @dataclass(frozen=True, slots=True)
 class _Prose:
-    """Text of some kind: cut by the script's chunking, or given as an iterable of the exact deltas."""
+    """Some kind of text: cut by the script's chunking, or given as an iterable of the exact deltas."""
 
     content: str | Iterable[str]
 
@@ -87,27 +85,49 @@ class _Prose:
 
 @dataclass(frozen=True, slots=True)
 class Text(_Prose):
-    """Content. ``Text("one two")`` is cut by the script's chunking; ``Text(["o", "ne"])`` gives the exact deltas."""
+    """Text of the reply. A plain ``str`` as a step means the same.
+
+    Attributes:
+        content: a ``str``, which the script's ``chunking`` cuts into deltas, or an iterable of the exact deltas.
+
+    Raises:
+        ScriptError: it is neither.
+
+    Example:
+        >>> Text("Hello there").deltas("word")
+        ('Hello ', 'there')
+        >>> Text(["Hel", "lo"]).deltas("word")
+        ('Hel', 'lo')
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Reasoning(_Prose):
-    """Reasoning ("thinking") that a model streams beside its content; cut as ``Text`` is."""
+    """Reasoning ("thinking") that a model streams besides its text; takes and raises what ``Text`` does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal(_Prose):
-    """A refusal, in the formats that have a field of its own for it; cut as ``Text`` is."""
+    """A refusal to answer; takes and raises what ``Text`` does.
+
+    OpenAI's formats have a field for it (https://platform.openai.com/docs/guides/structured-outputs#refusals); in the
+    others it is text, and Anthropic's stop reason says so.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool call; its arguments are streamed as fragments of JSON text, cut by the script's chunking.
+    """The model calls a tool. Its arguments are streamed as JSON text, which the script's ``chunking`` cuts.
+
+    Formats that send a call in one piece (Gemini, Ollama) send it when its last fragment would have come.
 
     Attributes:
         name: the tool's name.
-        arguments: a mapping, or the JSON text itself, which may be broken on purpose.
-        id: the call's id; default: ``"call_1"``, ``"call_2"``, … in the order of the script.
+        arguments: a mapping, or the JSON text itself, which need not be valid: models send broken JSON, too.
+        id: the call's id; by default ``"call_1"``, ``"call_2"``, … in the order of the script.
+
+    Raises:
+        ScriptError: there is no name, or the arguments cannot be written as JSON.
     """
 
     name: str
@@ -140,7 +160,14 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Wait:
-    """Nothing comes for so many seconds (or ``"50ms"``, ``"2m"``), on top of the pacing."""
+    """Nothing comes for some time, in addition to the script's pacing.
+
+    Args:
+        seconds: how long: a number of seconds, or text such as ``"50ms"``, ``"1.5s"``, ``"2m"``, ``"10h"``.
+
+    Raises:
+        ScriptError: it is negative, not finite or not a duration.
+    """
 
     seconds: float
 
@@ -150,15 +177,25 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """A frame without content that keeps connections open: an SSE comment or a provider's ping. Readers skip it."""
+    """A frame without content, which keeps the connection open; a correct reader skips it.
+
+    It is the provider's own ping where it has one, else a comment
+    (https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes).
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate:
-    """The stream ends cleanly, but too early and without its last chunk. Every SDK takes that for success.
+    """The response ends without an error, but too early: the last chunk, with the finish reason, never comes.
+
+    Every SDK takes that for success. To the reader of the default client it is a stream that just ends.
 
     Attributes:
-        inside_frame: the first half of one more frame comes before the end. Doors without frames take no notice.
+        inside_frame: whether half of one more frame comes before the end. The default client has no frames and ignores
+            it.
+
+    Raises:
+        ScriptError: ``inside_frame`` is not a bool.
     """
 
     inside_frame: bool = False
@@ -169,13 +206,18 @@ class Truncate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnect:
-    """The connection breaks.
+    """The connection breaks; the reader of the default client gets ``StreamDisconnected``.
 
-    As the first step, it breaks before status and headers were sent: what a retrying client may try again.
+    As the first step, it breaks before the status and the headers are sent, so that clients that retry will retry.
 
     Attributes:
-        how: ``"reset"`` (TCP RST), or ``"cut"``: closed in order, but the HTTP body is without its end.
-        inside_frame: the first half of one more frame comes before the break. Doors without frames take no notice.
+        how: ``"reset"`` resets the TCP connection (RST, RFC 9293 section 3.5.2); ``"cut"`` closes it properly, but
+            before the end of the HTTP body (RFC 9112 section 8).
+        inside_frame: whether half of one more frame comes before the break. The default client has no frames and
+            ignores it.
+
+    Raises:
+        ScriptError: a value is not legal.
     """
 
     how: Literal["reset", "cut"] = "reset"
@@ -196,7 +238,14 @@ def _check_flag(step: str, name: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, init=False)
 class Stall:
-    """Silence, with the connection open: for so many seconds, or for ever with None."""
+    """The stream falls silent, with its connection open: what read timeouts are for.
+
+    Args:
+        seconds: how long: seconds, or text such as ``"2m"``; None is for ever, and then nothing can come after it.
+
+    Raises:
+        ScriptError: ``seconds`` is negative, not finite or not a duration.
+    """
 
     seconds: float | None
 
@@ -206,12 +255,15 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A frame that its format does not allow; by default JSON that is cut off.
+    """A frame that cannot be parsed; the reader of the default client gets ``MalformedChunkError``.
 
     Attributes:
-        data: the garbage.
-        framed: False puts it into the body as it is, without a frame around it: a proxy's page of HTML, or an error
-            that came with status 200. Doors without frames take no notice.
+        data: what the frame contains; by default JSON that breaks off.
+        framed: False sends the data as it is, without a frame around it, as a proxy sends its HTML page. The default
+            client has no frames and ignores it.
+
+    Raises:
+        ScriptError: a value is not legal.
     """
 
     data: str = '{"choices": [{'
@@ -226,11 +278,14 @@ class Malformed:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """The provider reports an error inside a stream that had already begun with status 200.
+    """The provider reports an error inside a stream that has already begun, with status 200; the stream ends there.
+
+    The reader of the default client gets ``ProviderError``. Each wire format has its own shape for it.
 
     Attributes:
         message: what the provider says.
-        type: the provider's word for it, as ``"overloaded_error"``; default: the wire format's usual one.
+        type: the provider's name for the kind of error, such as ``"overloaded_error"``; by default the format's usual
+            one.
     """
 
     message: str = "The server had an error while processing your request"
@@ -239,12 +294,17 @@ class ErrorEvent:
 
 @dataclass(frozen=True, slots=True)
 class HTTPError:
-    """The provider answers with an HTTP error instead of a stream.
+    """The provider answers with an HTTP error instead of a stream; only ``Wait`` and ``Gate`` may come before it.
+
+    The reader of the default client gets ``ProviderError``. The body is in the shape of the provider's errors.
 
     Attributes:
-        status: 400 to 599.
-        retry_after: seconds for the ``Retry-After`` header, or None for no such header.
+        status: the status code, 400 to 599.
+        retry_after: seconds for the ``Retry-After`` header (RFC 9110 section 10.2.3), or None for no such header.
         message: what the body says.
+
+    Raises:
+        ScriptError: a value is not legal.
     """
 
     status: int
@@ -269,17 +329,17 @@ STEPS = (*CONTENT, Wait, Gate, KeepAlive, *FAULTS)
 _ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
 
 T = TypeVar("T")
-#: What a schedule is made of: units of output (chunks, later bytes), and the steps that are not output.
+#: What a schedule consists of: units of output (chunks, or frames of bytes), and the steps that are not output.
 Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
 
 
 def is_end(step: Step) -> bool:
-    """Tell whether nothing can come after a step."""
+    """Tell whether a step ends the stream, so that nothing can come after it."""
     return isinstance(step, _ENDS) or (isinstance(step, Stall) and step.seconds is None)
 
 
 def cut_step(step: Step, chunking: Chunking) -> tuple[str, ...]:
-    """Return the deltas of a step, none of what is no content."""
+    """Return the deltas of a step; a step that is not content has none."""
     if isinstance(step, ToolCall):
         return ("", *cut(step.json, chunking))
     return step.deltas(chunking) if isinstance(step, _Prose) else ()

@@ -1,6 +1,6 @@
-"""Bytes: framing, frames, and one module for each wire format.
+"""Bytes: what providers' requests mean, and how their replies are written; one module for each wire format.
 
-Pure functions from requests to what they ask, and from steps of chunks to steps of bytes.
+Everything here is pure: no clock, no input or output. A script's steps go in, with chunks; steps come out, with bytes.
 """
 
 from __future__ import annotations

@@ -19,14 +19,14 @@ Kind: TypeAlias = Literal["text", "reasoning", "refusal", "tool_call"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Neighbouring chunks of one kind; one tool call is one block.
+    """What neighbouring chunks of one kind say together; each tool call is a block of its own.
 
     Attributes:
-        kind: what it is.
-        text: its text; of a tool call, the JSON text of the arguments.
-        id: of a tool call.
-        name: of a tool call's tool.
-        index: of a tool call, from 0 in the reply.
+        kind: what the block is.
+        text: its text; for a tool call, the JSON text of the arguments.
+        id: for a tool call, its id.
+        name: for a tool call, the name of the tool.
+        index: for a tool call, its number in the reply, from 0.
     """
 
     kind: Kind
@@ -37,7 +37,7 @@ class Block:
 
 
 def piece_of(chunk: StreamChunk) -> Block:
-    """Return what one chunk adds to its block."""
+    """Return what a chunk adds to its block, as a block."""
     if (call := chunk.tool_call) is not None:
         return Block(kind="tool_call", text=call.arguments, id=call.id or "", name=call.name or "", index=call.index)
     if chunk.reasoning:
@@ -63,17 +63,17 @@ def blocks_of(chunks: Iterable[StreamChunk]) -> list[Block]:
 
 
 def usage_of(chunks: Sequence[StreamChunk]) -> Usage:
-    """Return the tokens used by a reply; none where it was cut off before it could tell."""
+    """Return the tokens that a reply used; 0 where it was cut off before the chunk that says it."""
     return (chunks[-1].usage if chunks else None) or Usage()
 
 
 def arguments_of(text: str) -> Any:
-    """Return the arguments of a call; no text at all means none."""
+    """Parse the arguments of a call; empty text means that there are none."""
     return json.loads(text) if text.strip() else {}
 
 
 def broken_arguments(script: Script) -> str | None:
-    """Tell which call's arguments are no JSON object, or return None."""
+    """Say which tool call has arguments that are not a JSON object; None if there is no such call."""
     for step in script.steps:
         if isinstance(step, ToolCall):
             try:

@@ -1,7 +1,4 @@
-"""The wire formats, one module each, and the table that finds the one a request speaks.
-
-The wall: pure functions from requests to what they ask, and from steps of chunks to steps of events.
-"""
+"""The table of all endpoints, and the look-up of those that a request may be meant for."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from .format import WireFormat
 from .formats import anthropic, embeddings, gemini, metadata, ollama, openai_chat, openai_responses
 from .plain import PlainEndpoint
 
-#: Everything that can be asked; at one path, the first that fits counts.
+#: All endpoints; of several that fit a request, the first counts.
 ENDPOINTS: tuple[WireFormat | PlainEndpoint, ...] = (
     openai_chat.FORMAT,
     openai_responses.FORMAT,
@@ -26,7 +23,7 @@ ENDPOINTS: tuple[WireFormat | PlainEndpoint, ...] = (
 
 
 def endpoints_at(path: str, headers: Mapping[str, str]) -> list[tuple[WireFormat | PlainEndpoint, dict[str, str]]]:
-    """Return what answers at a path, behind any prefix, whatever the method, each with what the path itself says."""
+    """Return the endpoints at a path, after any prefix and for any method, each with the parameters in the path."""
     path = unquote(path).rstrip("/")
     found = ((endpoint, endpoint.path.search(path)) for endpoint in ENDPOINTS if _is_meant(endpoint, headers))
     return [

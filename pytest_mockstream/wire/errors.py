@@ -1,7 +1,7 @@
-"""The bodies of errors, in each provider's own shape, whole or inside a stream.
+"""The JSON bodies of errors, in each provider's own shape, for HTTP errors and for errors inside a stream.
 
-The wall: pure. OpenAI: https://platform.openai.com/docs/guides/error-codes; Anthropic:
-https://docs.anthropic.com/en/api/errors; Gemini: https://google.aip.dev/193; Ollama has one field only.
+OpenAI: https://platform.openai.com/docs/guides/error-codes; Anthropic: https://docs.anthropic.com/en/api/errors;
+Gemini: https://google.aip.dev/193; Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md (one field).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _GEMINI = {
     504: "DEADLINE_EXCEEDED",
 }
 
-# The HTTP status of each provider's words for an error; of any other word it is 500.
+# The HTTP status for each of a provider's names of errors; for any other name it is 500.
 OPENAI_STATUS = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -62,25 +62,25 @@ GEMINI_STATUS = {word: status for status, word in _GEMINI.items()}
 
 
 def openai_error(status: int, message: str, kind: str | None = None) -> Json:
-    """Return OpenAI's body of an error."""
+    """Return the body of an OpenAI error."""
     usual, code = _OPENAI.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
     return {"error": {"message": message, "type": kind or usual, "param": None, "code": code}}
 
 
 def anthropic_error(status: int, message: str, kind: str | None = None) -> Json:
-    """Return Anthropic's body of an error."""
+    """Return the body of an Anthropic error."""
     usual = _ANTHROPIC.get(status, "api_error" if status >= 500 else "invalid_request_error")
     return {"type": "error", "error": {"type": kind or usual, "message": message}}
 
 
 def gemini_error(status: int, message: str, kind: str | None = None) -> Json:
-    """Return Gemini's body of an error."""
+    """Return the body of a Gemini error."""
     usual = _GEMINI.get(status, "INTERNAL" if status >= 500 else "INVALID_ARGUMENT")
     return {"error": {"code": status, "message": message, "status": kind or usual}}
 
 
 def ollama_error(_status: int, message: str, _kind: str | None = None) -> Json:
-    """Return Ollama's body of an error."""
+    """Return the body of an Ollama error."""
     return {"error": message}
 
 

@@ -1,6 +1,6 @@
-"""What every wire format is made of: the parsed request, the encoder, and the table entry that joins them.
+"""What every wire format consists of: the parsed request, the encoder, and ``WireFormat``, which joins them.
 
-The wall: no input or output, no clock. Formats know this module and never each other.
+To add a format, write a module with one ``WireFormat`` and list it in ``endpoints``. Formats do not know each other.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from .frames import Frame
 from .sse import Event, Framing, Writer, json_bytes
 
 Json: TypeAlias = dict[str, Any]
-#: The instant that every reply says it was made at: 2025-01-01T00:00:00Z. A fake has no reason to differ each run.
+#: When every reply claims to have been made: 2025-01-01T00:00:00Z, so that replies are the same in every run.
 CREATED = 1_735_689_600
 CREATED_TEXT = "2025-01-01T00:00:00Z"
 
 
 class BadRequestError(ValueError):
-    """A request that a wire format cannot make sense of; its text says what came and what is possible."""
+    """A request is not valid in its wire format; the message says what came and what would be valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request, parsed.
+    """A parsed request.
 
     Attributes:
-        model: the model asked for.
-        messages: the conversation as ``{"role", "content", ...}``: system text, and each tool's result, are messages
-            of their own (roles ``"system"`` and ``"tool"``); tool calls are in OpenAI's shape.
-        tools: the tools offered, as the request has them.
-        params: everything else that the request said.
-        framing: how the answer is streamed; None if it is not.
-        include_usage: whether the stream tells the usage.
+        model: the model that is asked for.
+        messages: the conversation in one shape for all formats, ``{"role", "content", ...}``: system text and the
+            results of tools are messages of their own (roles ``"system"`` and ``"tool"``); tool calls are in OpenAI's
+            shape (https://platform.openai.com/docs/api-reference/chat/create).
+        tools: the tools that are offered, as the request has them.
+        params: all other fields of the request.
+        framing: how the frames of the reply are told apart; None if the reply is not streamed.
+        include_usage: whether the stream says how many tokens were used.
     """
 
     model: str
@@ -52,13 +53,13 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What an encoder knows about the answer before its first chunk.
+    """What an encoder knows about a reply before its first chunk.
 
     Attributes:
         ask: the request.
-        number: the request's number, which makes the ids: the same on every run.
-        finish_reason: why the model stops, in the provider's own word.
-        prompt_tokens: for the formats that tell them before the first chunk.
+        number: the number of the request; ids are made from it, so that they are the same in every run.
+        finish_reason: why the model stops, in the provider's own term.
+        prompt_tokens: the number of input tokens, which some formats say before the first chunk.
     """
 
     ask: Ask
@@ -68,22 +69,23 @@ class Reply:
 
 
 class Encoder(Protocol):
-    """Turns one stream of chunks into events; holds what the format makes a stream remember."""
+    """Turns the chunks of one stream into events, and remembers what later events need of earlier chunks."""
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
-        """Return the events that say what a chunk says: one at least."""
+        """Return the events for a chunk: at least one."""
 
     def text(self, text: str) -> Event | None:
-        """Return the event of one more chunk that is nothing but text.
+        """Return the event for a chunk that has nothing but text.
 
-        None, unless until the next call of ``chunk`` all such events are the same but for the text.
+        Return None unless, until the next call of ``chunk``, all such events differ in their text only: then the frame
+        around the text needs to be made only once.
         """
 
     def ping(self) -> Event | None:
-        """Return the format's own event that says nothing; None if a comment has to do."""
+        """Return the format's own keep-alive event; None if it has none, and a comment must serve."""
 
     def error(self, error: ErrorEvent) -> Event:
-        """Return the event of an error inside a stream."""
+        """Return the event for an error inside a stream."""
 
 
 Parse: TypeAlias = Callable[[Json, Mapping[str, str], Mapping[str, str]], Ask]
@@ -92,22 +94,23 @@ Objection: TypeAlias = Callable[[Ask, Script], str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireFormat:
-    """One provider's byte shape.
+    """How requests and replies of one API of a provider are written.
 
     Attributes:
-        name: for messages.
-        provider: who is asked, where the host does not say it.
+        name: its name, for messages.
+        provider: the provider, where the host of the request does not say it.
         shown: method and path, for messages.
-        path: finds the format's path behind any prefix; named groups go to ``parse``.
-        parse: request body, path's groups and query to ``Ask``; raises ``BadRequestError``.
-        encoder: makes the encoder of one stream.
+        path: matches the end of the path, after any prefix; its named groups go to ``parse``.
+        parse: makes an ``Ask`` from body, groups of the path and query; raises ``BadRequestError``.
+        encoder: makes the encoder for one stream.
         whole: makes the body of a reply that is not streamed.
-        error: makes the body of an HTTP error from status, message and the provider's word for it (or None).
-        error_status: HTTP statuses of the provider's error words, for an ``ErrorEvent`` where nothing is streamed.
-        finish_reasons: OpenAI's words, and the provider's own, to the provider's own.
-        objection: why a script cannot be said in answer to a request, or None.
-        garbled: the ``event:`` of a frame whose data is garbage: without one, some readers would not look at it.
-        whole_calls: whether a stream says each tool call at once, when its last fragment would have come.
+        error: makes the body of an HTTP error from status, message and the provider's name for the error (or None).
+        error_status: the HTTP status for each of the provider's names of errors; it is used for an ``ErrorEvent`` in a
+            reply that is not streamed.
+        finish_reasons: the provider's finish reason for each of OpenAI's, and for each of its own.
+        objection: says why the format cannot express a script in reply to a request; returns None if it can.
+        garbled: the ``event:`` field of a frame whose data is garbage, for readers that skip frames without one.
+        whole_calls: whether tool calls are streamed in one piece each, sent when the last fragment would have come.
     """
 
     name: str
@@ -129,7 +132,7 @@ class WireFormat:
         """Return what the encoder must know.
 
         Raises:
-            ScriptError: the format cannot express this script.
+            ScriptError: the format cannot express the script.
         """
         finish_reason = self.finish_reasons.get(script.finish_reason)
         if finish_reason is None:
@@ -147,11 +150,11 @@ class WireFormat:
     def frames(
         self, units: Iterable[Played[StreamChunk | str]], encoder: Encoder, writer: Writer
     ) -> Iterator[Played[Frame]]:
-        """Turn steps of chunks into steps of frames; whatever has no bytes passes through.
+        """Replace chunks by frames of bytes; steps that have no bytes pass through.
 
-        An ``ErrorEvent`` becomes its frame and then ends the steps as the fault that it is.
+        An ``ErrorEvent`` becomes a frame, and then passes through, too, as the fault that ends the stream.
         """
-        around: tuple[bytes, bytes] | None = None  # what stands before and behind each text; the same for most chunks
+        around: tuple[bytes, bytes] | None = None  # what comes before and after each text; the same for most chunks
         for step in _whole_calls(units) if self.whole_calls else units:
             if isinstance(step, str):
                 if around is None and (around := _around_text(encoder, writer)) is None:
@@ -194,20 +197,20 @@ def _around_text(encoder: Encoder, writer: Writer) -> tuple[bytes, bytes] | None
 
 
 def ping(encoder: Encoder, writer: Writer) -> bytes:
-    """Return the format's own frame that says nothing, or a comment if it has none."""
+    """Return the format's own keep-alive frame, or a comment if it has none."""
     event = encoder.ping()
     return writer.comment("keep-alive") if event is None else writer.frame(event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WholeCall(StreamChunk):
-    """A tool call in one chunk, and for how many of the script it stands."""
+    """A tool call in one piece, and how many chunks of the script it replaces."""
 
     count: int
 
 
 def _whole_calls(units: Iterable[Played[StreamChunk | str]]) -> Iterator[Played[StreamChunk | str]]:
-    """Join the fragments of each tool call at the place of the last one; time passes as it would have."""
+    """Join the fragments of each tool call, at the place and the instant of the last one."""
     held: list[StreamChunk] = []
     waits: list[Wait] = []
     for step in units:
@@ -240,5 +243,5 @@ def _joined(fragments: list[StreamChunk]) -> _WholeCall:
 
 
 def words(*own: str, **of_openai: str) -> dict[str, str]:
-    """Return a table of finish reasons: OpenAI's words to the provider's, and each of the provider's to itself."""
+    """Return a table of finish reasons: the provider's for each of OpenAI's, and for each of the provider's itself."""
     return of_openai | {word: word for word in (*of_openai.values(), *own)}

@@ -1,6 +1,6 @@
-"""Frames, and what a script's shape makes of them: doubled, interleaved, torn, cut anew.
+"""Frames of bytes, and what a script's shape does to them: duplicate them, put others between them, cut them anew.
 
-The wall: no clock, no provider. Steps that have no bytes pass through, so no byte comes later than it was due.
+It knows no provider. Steps that have no bytes pass through in their places, so that no byte comes later than it should.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _LONGEST_RANDOM = 64
 
 
 class Frame(NamedTuple):
-    """Bytes of a body that are handed over at once; a tuple, for each chunk makes one and they are made fastest.
+    """Bytes of the body that are handed over at once; a tuple, since each chunk makes one and tuples are fast to make.
 
     Attributes:
         data: the bytes.
-        chunks: how many chunks of the script are complete with them.
-        last: whether the body is whole with them.
-        piece: whether the script asked for a cut here, so that a door must not join them to others.
+        chunks: how many chunks of the script are complete once these bytes have come.
+        last: whether the body is complete once they have come.
+        piece: whether the script asked for a cut here, so that a door must not join them with others.
     """
 
     data: bytes
@@ -36,10 +36,10 @@ def shaped(frames: Iterable[Played[Frame]], shape: Shape, *, between: bytes, see
     """Give frames the shape that a script asks for.
 
     Args:
-        frames: as the wire format makes them.
-        shape: what the script says about the bytes.
-        between: what stands between frames, where the script asks for something there.
-        seed: of ``fragment="random"``.
+        frames: the frames as the wire format makes them.
+        shape: what the script asks for.
+        between: the bytes to put between frames, if the script asks for that.
+        seed: the seed of ``fragment="random"``.
     """
     if shape.between is not None:
         frames = _interleaved(frames, Frame(between))
@@ -69,7 +69,7 @@ def _duplicated(frames: Iterable[Played[Frame]], every: int) -> Iterator[Played[
 
 
 def torn(steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
-    """Put half a frame before a fault that asks for it: of one like the last, for no other is there to be cut."""
+    """Put half a frame before a fault that asks for it: half of the last frame once more, for want of a next one."""
     model = b"{"
     for step in steps:
         if isinstance(step, Frame):
@@ -89,7 +89,7 @@ def _lengths(shape: Shape, seed: str) -> Iterator[int]:
 
 
 def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterator[Played[Frame]]:
-    """Cut the body anew, across frames; what is held back goes out before any step that is not bytes."""
+    """Cut the body into pieces of these lengths, across frames; a step without bytes ends a piece early."""
     held, wanted = bytearray(), next(lengths)
     chunks, last = 0, False
     for step in steps:

@@ -1,11 +1,8 @@
-"""Which host is whose.
-
-The wall: a table and its look-up.
-"""
+"""The table of providers' hosts, and its look-up."""
 
 from __future__ import annotations
 
-#: Hosts of providers, or of all that ends so; the first that fits counts.
+#: Hosts, and endings of hosts, with the provider they belong to; the first that fits counts.
 HOSTS: dict[str, str] = {
     "api.openai.com": "openai",
     ".openai.azure.com": "azure",
@@ -31,7 +28,7 @@ HOSTS: dict[str, str] = {
 
 
 def provider_of(host: str) -> str | None:
-    """Return whose host this is, or None."""
+    """Return the provider that a host belongs to, or None."""
     host = host.lower().rstrip(".")
     for known, provider in HOSTS.items():
         if host == known or (known[0] in ".-" and host.endswith(known)):

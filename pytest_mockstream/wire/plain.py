@@ -1,7 +1,4 @@
-"""Endpoints that answer by themselves: no script, no stream.
-
-The wall: no input or output, no clock.
-"""
+"""Endpoints whose answer needs no script and is not streamed, such as embeddings and lists of models."""
 
 from __future__ import annotations
 
@@ -16,12 +13,12 @@ from .format import BadRequestError, Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A request to a plain endpoint, parsed.
+    """A parsed request to a plain endpoint.
 
     Attributes:
         body: the JSON object; empty for a GET.
-        groups: what the path says.
-        headers: as sent, their names in lower case.
+        groups: the parameters in the path.
+        headers: the headers, their names in lower case.
     """
 
     body: Json
@@ -30,21 +27,21 @@ class Question:
 
     @property
     def model(self) -> str | None:
-        """The model asked for, wherever the request names it."""
+        """The model that is asked for, wherever the request names it."""
         named = self.groups.get("model") or self.body.get("model") or self.body.get("name")
         return named if isinstance(named, str) else None
 
 
 @dataclass(frozen=True, slots=True)
 class PlainEndpoint:
-    """One endpoint.
+    """An endpoint whose answer needs no script.
 
     Attributes:
-        provider: who is asked, where the host does not say it; errors have this provider's shape.
+        provider: the provider, where the host of the request does not say it; errors have this provider's shape.
         shown: method and path, for messages.
-        path: finds the path behind any prefix; a group ``model`` names the model.
+        path: matches the end of the path, after any prefix; a group ``model`` has the model.
         answer: makes the body of the answer; raises ``BadRequestError``.
-        header: a header that requests for this endpoint have, where several share a path.
+        header: where several endpoints share a path, a header that only requests to this one have.
     """
 
     provider: str
@@ -60,7 +57,7 @@ class PlainEndpoint:
 
     @property
     def name(self) -> str:
-        """What it is, for messages."""
+        """What to call it in messages."""
         return f"{self.provider}'s {self.shown.split()[1]}"
 
     def error(self, status: int, message: str, kind: str | None) -> Json:
@@ -69,6 +66,6 @@ class PlainEndpoint:
 
 
 def refuse_streaming(body: Json) -> None:
-    """Refuse a flag that the endpoint has no use for."""
+    """Raise ``BadRequestError`` if the request asks for a stream."""
     if body.get("stream"):
         raise BadRequestError("'stream' is set, but this endpoint does not stream")

@@ -13,7 +13,7 @@ from .format import BadRequestError, Json
 
 
 def text_field(body: Mapping[str, Any], name: str) -> str:
-    """Return a text, which must be there and must not be empty."""
+    """Return the text of a field; it must be there and must not be empty."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
         raise BadRequestError(f"{name!r} must be text and not empty, {_got(body, name)}")
@@ -21,7 +21,7 @@ def text_field(body: Mapping[str, Any], name: str) -> str:
 
 
 def flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
-    """Return a boolean; null and absent are the default."""
+    """Return a boolean field; the default if it is absent or null."""
     value = body.get(name)
     if value is None:
         return default
@@ -31,7 +31,7 @@ def flag(body: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
 
 
 def objects(body: Mapping[str, Any], name: str, *, required: bool = False) -> list[Mapping[str, Any]]:
-    """Return a list of JSON objects; null and absent are the empty list, unless it is required."""
+    """Return a field that is a list of JSON objects; unless it is required, absent and null mean an empty list."""
     value = body.get(name)
     if value is None and not required:
         return []
@@ -43,12 +43,12 @@ def objects(body: Mapping[str, Any], name: str, *, required: bool = False) -> li
 
 
 def rest(body: Mapping[str, Any], *taken: str) -> Json:
-    """Return everything that was not taken."""
+    """Return all fields but those that were taken."""
     return {name: value for name, value in body.items() if name not in taken}
 
 
 def joined_text(parts: object) -> str:
-    """Return the text of a content: itself, or that of its text parts, one after the other."""
+    """Return the text of a message's content, which may be a text or a list of parts, some of them text."""
     if isinstance(parts, str):
         return parts
     if isinstance(parts, Mapping):
@@ -58,7 +58,7 @@ def joined_text(parts: object) -> str:
 
 
 def call_message(text: str, calls: Iterable[tuple[Any, Any, Any]]) -> Json:
-    """Return the assistant's message that made calls of (id, name, arguments), in OpenAI's shape."""
+    """Return an assistant's message with tool calls, each (id, name, arguments), in OpenAI's shape."""
     made = [
         {
             "id": call_id,

@@ -1,8 +1,8 @@
-r"""Framing of bodies that come piece by piece: event streams, JSON lines and JSON arrays.
+"""Writes the frames of streamed bodies: server-sent events, lines of JSON (NDJSON), and JSON arrays.
 
-The wall: text in, bytes out; knows no provider. An event stream is framed as the HTML standard says
-(https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation), JSON lines as
-https://github.com/ndjson/ndjson-spec.
+It knows no provider. Events are framed as the HTML standard says
+(https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation), NDJSON as
+https://github.com/ndjson/ndjson-spec says.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ CONTENT_TYPES: dict[Framing, str] = {
 }
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
-# Legal inside JSON text, but line ends to ``str.splitlines``, by which several clients find their lines; and halves of
-# surrogate pairs, which UTF-8 cannot hold.
+# Legal inside JSON text, but line ends to ``str.splitlines``, which several clients split the body with; and halves of
+# surrogate pairs, which UTF-8 cannot encode.
 _TRAPS = re.compile("[\u0085\u2028\u2029\ud800-\udfff]")
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -36,22 +36,22 @@ def _escaped(text: str) -> str:
 
 
 def json_text(value: Any) -> str:
-    """Write JSON on one line, whatever a reader takes for a line end, and encodable whatever the text holds."""
+    """Write JSON on one line, without anything that a reader might take for a line end or UTF-8 cannot encode."""
     return _escaped(_encode(value))
 
 
 def json_bytes(text: str) -> bytes:
-    """Write a text as JSON, as ``json_text`` does, several times as fast: nearly all frames consist of it."""
+    """Write a text as ``json_text`` does, several times as fast: most of nearly every frame is text."""
     quoted = encode_basestring(text)
     return (quoted if quoted.isascii() else _escaped(quoted)).encode()
 
 
 class Event(NamedTuple):
-    """One frame, before it is bytes; a tuple, for each chunk makes one and they are made fastest.
+    """The content of one frame; a tuple, since each chunk makes one and tuples are fast to make.
 
     Attributes:
-        data: the payload, as a rule JSON text.
-        name: the ``event:`` of an event stream, or None for a frame without one.
+        data: the payload, usually JSON text.
+        name: the ``event:`` field of a server-sent event, or None for no such field.
     """
 
     data: str
@@ -59,11 +59,11 @@ class Event(NamedTuple):
 
 
 class Writer:
-    """Frames events.
+    """Writes the frames of one body.
 
     Args:
-        framing: how frames are told apart.
-        line_ending: an event stream and JSON lines may have either.
+        framing: how frames are told apart: ``"sse"``, ``"ndjson"``, or ``"array"``, one JSON array for all.
+        line_ending: the line ending; event streams and NDJSON allow both.
     """
 
     __slots__ = ("_begun", "_end", "_write")
@@ -79,13 +79,13 @@ class Writer:
         self._begun = False
 
     def frame(self, event: Event, *, last: bool = False) -> bytes:
-        """Return the bytes of the next event; with the last one, the body is whole."""
+        """Return the bytes of the next event; ``last`` completes the body."""
         return self._write(event, last).encode(errors="replace")
 
     def comment(self, text: str = "") -> bytes:
-        """Return bytes that say nothing.
+        """Return bytes that mean nothing to a reader.
 
-        In JSON lines that is a blank line and in an array white space, for they know no comments.
+        NDJSON and JSON have no comments: there it is a blank line, and white space between the elements.
         """
         if self._write != self._sse:
             return self._end.encode()

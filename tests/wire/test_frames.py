@@ -165,7 +165,7 @@ def test_fault_between_frames_sends_no_half() -> None:
         ({"fragment": True}, "fragment=True is not known: give 'byte' or 'random' or a number of bytes > 0"),
         ({"line_ending": "\r"}, r"line_ending='\r' is not known: give '\n' or '\r\n'"),
         ({"between": "pong"}, "between='pong' is not known: give 'comment' or 'ping'"),
-        ({"duplicate": -1}, "duplicate=-1 is not known: give an int > 0: every so-many-th frame"),
+        ({"duplicate": -1}, "duplicate=-1 is not known: give an int n > 0, to have each n-th frame twice"),
     ],
 )
 def test_shape_that_means_nothing_is_refused_with_what_is_legal(options: dict[str, Any], message: str) -> None:

@@ -1,1 +1,1 @@
-"""One module for each wire format; none knows another."""
+"""One module for each wire format, and two for endpoints without a stream; none knows another."""

@@ -1,7 +1,8 @@
-"""Anthropic Messages: ``POST {base}/v1/messages``, and the same through Vertex AI (``:rawPredict``).
+"""Anthropic Messages: ``POST {base}/v1/messages``, and the same by way of Vertex AI (``:rawPredict``).
 
-Streaming: https://docs.anthropic.com/en/docs/build-with-claude/streaming; errors:
-https://docs.anthropic.com/en/api/errors. Every frame needs its ``event:`` line: the SDK drops frames without one.
+API: https://docs.anthropic.com/en/api/messages; streaming:
+https://docs.anthropic.com/en/docs/build-with-claude/streaming; errors: https://docs.anthropic.com/en/api/errors. Every
+frame needs its ``event:`` line: the SDK drops frames without one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _DELTAS: dict[Kind, tuple[str, str]] = {
     "reasoning": ("thinking_delta", "thinking"),
     "tool_call": ("input_json_delta", "partial_json"),
 }
-_PROSE = ("text", "refusal")  # both are told in a block of text
+_PROSE = ("text", "refusal")  # both are blocks of text here
 _TAKEN = ("model", "messages", "system", "tools", "stream")
 
 
@@ -49,7 +50,7 @@ def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> 
 
 
 def _normalised(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Tell results of tools, which come in messages of the user, from what the user says."""
+    """Split a message: results of tools come inside the user's messages, and become messages of their own."""
     role, content = message.get("role", "user"), message.get("content", "")
     if not isinstance(content, list):
         yield dict(message)

@@ -1,8 +1,8 @@
-"""Embeddings: plain vectors that depend on the text alone.
+"""Embeddings: vectors that depend on nothing but the text.
 
 OpenAI: https://platform.openai.com/docs/api-reference/embeddings; Gemini: https://ai.google.dev/api/embeddings; Ollama:
-https://github.com/ollama/ollama/blob/main/docs/api.md#generate-embeddings. Each word of a text adds to two places of
-its vector: the same text has the same vector on every machine, and texts that share words are near each other.
+https://github.com/ollama/ollama/blob/main/docs/api.md#generate-embeddings. Each word of a text adds to two components
+of its vector: the same text has the same vector on every machine, and texts that share words are close to each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WORD = re.compile(r"\w+")
 
 
 def vector_of(text: str, dimensions: int) -> list[float]:
-    """Return the vector of a text, of length 1."""
+    """Return the vector of a text, normalised to length 1."""
     vector = [0.0] * dimensions
     for word in _WORD.findall(text.lower()) or [text]:
         digest = hashlib.blake2b(word.encode(errors="replace"), digest_size=16).digest()

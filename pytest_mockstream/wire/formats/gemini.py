@@ -1,7 +1,7 @@
 """Gemini: ``POST {base}/v1beta/models/M:generateContent`` and ``:streamGenerateContent``, and Vertex AI's paths.
 
-The API: https://ai.google.dev/api/generate-content; a stream is an event stream with ``?alt=sse`` and one
-JSON array without. A function call comes whole.
+API: https://ai.google.dev/api/generate-content. With ``?alt=sse`` a stream is an event stream, without it one JSON
+array. A function call comes in one piece.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_mockstream.wire.format import Ask, BadRequestError, Json, Reply, Wir
 from pytest_mockstream.wire.reading import call_message, joined_text, objects, rest
 from pytest_mockstream.wire.sse import Event, Framing, json_text
 
-#: What a model that thought before it called a tool wants back: https://ai.google.dev/gemini-api/docs/thought-signatures
+#: Stands for the model's thoughts, and must be sent back: https://ai.google.dev/gemini-api/docs/thought-signatures
 SIGNATURE = "bW9ja3N0cmVhbS10aG91Z2h0"
 
 
@@ -103,7 +103,7 @@ class _Encoder:
 
 
 def _part(block: Block, *, before: Kind | None) -> Json:
-    """Return a block as a part; the first one behind reasoning, whatever its kind, is signed."""
+    """Return a block as a part; the first part after reasoning has the signature, whatever its kind."""
     if block.kind == "reasoning":
         return {"text": block.text, "thought": True}
     signature = {"thoughtSignature": SIGNATURE} if before == "reasoning" else {}
@@ -126,7 +126,7 @@ def _response(reply: Reply, parts: list[Json], usage: Usage | None, finish_reaso
 
 def _usage(usage: Usage) -> Json:
     told = {"promptTokenCount": usage.prompt_tokens, "totalTokenCount": usage.total_tokens}
-    # Unlike OpenAI's count of what came out, this one is without the thoughts.
+    # Unlike OpenAI's, this count of output tokens does not include the thoughts.
     if usage.completion_tokens:
         told["candidatesTokenCount"] = usage.completion_tokens - usage.reasoning_tokens
     return told | ({"thoughtsTokenCount": usage.reasoning_tokens} if usage.reasoning_tokens else {})

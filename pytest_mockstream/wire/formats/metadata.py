@@ -1,8 +1,8 @@
-"""What SDKs and agents ask beside the model itself: which models there are, and how many tokens a request has.
+"""What SDKs and agents ask for besides replies: which models there are, and how many tokens a request has.
 
 OpenAI: https://platform.openai.com/docs/api-reference/models; Anthropic: https://docs.anthropic.com/en/api/models-list;
-Gemini: https://ai.google.dev/api/models; Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md. There is one
-model to list, and every model that is asked for exists.
+Gemini: https://ai.google.dev/api/models; Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md. The lists
+have one model, and every model that is asked for exists.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DETAILS = {
 
 
 def _listed(one: Callable[[str], Json], around: Callable[[list[Json]], Json]) -> Callable[[Question], Json]:
-    """Return an answer that describes the model in the path, or lists the one there is."""
+    """Return a function that describes the model in the path or, without one, lists the one model there is."""
     return lambda question: one(question.model) if question.model else around([one(_MODEL)])
 
 
@@ -88,7 +88,7 @@ def _ollama_show(question: Question) -> Json:
 
 
 def _words(value: Any) -> int:
-    """Count the words of all text in a request, as the default usage of a script counts them."""
+    """Count the words of all text in a request, as the default usage of a script does."""
     if isinstance(value, str):
         return len(value.split())
     if isinstance(value, dict):
@@ -98,7 +98,7 @@ def _words(value: Any) -> int:
 
 _MODELS = re.compile(r"/models(?:/(?P<model>[^:]+))?$")
 
-# Three providers list their models at one path: a header of two of them tells them apart.
+# Three providers list their models at the same path; headers that two of them require tell them apart.
 ENDPOINTS = (
     PlainEndpoint(
         "anthropic", "GET …/v1/models", _MODELS, _listed(_anthropic_model, _anthropic_page), header="anthropic-version"

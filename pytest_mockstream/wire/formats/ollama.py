@@ -1,6 +1,7 @@
 """Ollama: ``POST {host}/api/chat`` and ``POST {host}/api/generate``; both stream unless told not to.
 
-The API: https://github.com/ollama/ollama/blob/main/docs/api.md. One JSON object a line; a tool call comes whole.
+API: https://github.com/ollama/ollama/blob/main/docs/api.md. A stream has one JSON object on each line; a tool call
+comes in one piece.
 """
 
 from __future__ import annotations

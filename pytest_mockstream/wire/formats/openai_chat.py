@@ -1,8 +1,8 @@
 """OpenAI Chat Completions: ``POST {base}/chat/completions``.
 
 Streaming: https://platform.openai.com/docs/api-reference/chat-streaming; the object:
-https://platform.openai.com/docs/api-reference/chat/object. Reasoning goes into ``reasoning_content``, which OpenAI does
-not have and DeepSeek, vLLM and many gateways do (https://api-docs.deepseek.com/guides/reasoning_model).
+https://platform.openai.com/docs/api-reference/chat/object. Reasoning is in ``reasoning_content``, a field that OpenAI
+does not have, but DeepSeek, vLLM and many gateways do (https://api-docs.deepseek.com/guides/reasoning_model).
 """
 
 from __future__ import annotations

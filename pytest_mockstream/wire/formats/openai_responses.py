@@ -1,8 +1,8 @@
 """OpenAI Responses: ``POST {base}/responses``.
 
 Streaming: https://platform.openai.com/docs/api-reference/responses-streaming; the object:
-https://platform.openai.com/docs/api-reference/responses/object. Each event is named, numbered from 0 without a gap, and
-there is no ``[DONE]``. Reasoning is told as a summary, the only reasoning that OpenAI's own models show.
+https://platform.openai.com/docs/api-reference/responses/object. Each event has a name and a number, from 0
+without a gap, and there is no ``[DONE]``. Reasoning comes as a summary, all that OpenAI's own models show of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_mockstream.wire.reading import call_message, flag, joined_text, obje
 from pytest_mockstream.wire.sse import Event, json_text
 
 _TAKEN = ("model", "input", "instructions", "tools", "stream", "stream_options")
-# What a response repeats of its request, and what it says where the request was silent.
+# The fields of its request that a response repeats, and their values where the request does not set them.
 _REPEATED: Json = {
     "max_output_tokens": None,
     "metadata": {},
@@ -39,16 +39,16 @@ _INCOMPLETE = ("max_output_tokens", "content_filter")
 
 
 @dataclass(frozen=True, slots=True)
-class _Telling:
-    """How the text of one kind of block is told.
+class _Layout:
+    """How one kind of block is streamed, and where its text is in the item.
 
     Attributes:
-        event: what its events are named after.
-        field: where the text stands, in the part that has it (or the item, for want of parts) and in the last event.
-        part: an empty part.
-        part_event: what a part's own events are named after.
+        event: the name of the events with the text, without what comes before and after it.
+        field: the field that has the whole text, in the part and in the last of those events.
+        part: an empty part; None if items of this kind have no parts, but the field itself.
+        part_event: the name of the events of a part, without what comes before and after it.
         parts: the item's list of parts.
-        more: what its events say besides.
+        more: further fields of the events with the text.
     """
 
     event: str
@@ -59,22 +59,22 @@ class _Telling:
     more: Mapping[str, Any] = MappingProxyType({})
 
 
-_TOLD: dict[Kind, _Telling] = {
-    "text": _Telling(
+_LAYOUTS: dict[Kind, _Layout] = {
+    "text": _Layout(
         event="output_text",
         field="text",
         part={"type": "output_text", "text": "", "annotations": [], "logprobs": []},
         more={"logprobs": []},
     ),
-    "refusal": _Telling(event="refusal", field="refusal", part={"type": "refusal", "refusal": ""}),
-    "reasoning": _Telling(
+    "refusal": _Layout(event="refusal", field="refusal", part={"type": "refusal", "refusal": ""}),
+    "reasoning": _Layout(
         event="reasoning_summary_text",
         field="text",
         part={"type": "summary_text", "text": ""},
         part_event="reasoning_summary_part",
         parts="summary",
     ),
-    "tool_call": _Telling(event="function_call_arguments", field="arguments"),
+    "tool_call": _Layout(event="function_call_arguments", field="arguments"),
 }
 
 
@@ -86,7 +86,7 @@ def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) ->
     if isinstance(given, str):
         messages.append({"role": "user", "content": given})
     elif given is None and (body.get("previous_response_id") or body.get("prompt") or body.get("conversation")):
-        pass  # the conversation is on the provider's side
+        pass  # the provider has stored the conversation
     elif isinstance(given, list):
         messages.extend(_normalised(objects(body, "input", required=True)))
     else:
@@ -110,12 +110,12 @@ def _normalised(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
         elif kind == "function_call_output":
             output = item.get("output", "")
             yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": joined_text(output)}
-        else:  # of reasoning and of tools that run on the provider's side, the type tells whose it is
+        else:  # for reasoning, and for tools that the provider runs, the type tells who said it
             yield dict(item) | {"role": "tool" if str(kind).endswith("_output") else "assistant"}
 
 
 class _Encoder:
-    """Numbers the events, and remembers the items that the last event repeats."""
+    """Numbers the events, and collects the items, which the last event repeats."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -141,8 +141,8 @@ class _Encoder:
             yield from self._close_part()
             yield from self._open_part(piece)
         self._text.append(piece.text)
-        told = _TOLD[piece.kind]
-        yield self._event(f"response.{told.event}.delta", **self._place(told), delta=piece.text, **told.more)
+        layout = _LAYOUTS[piece.kind]
+        yield self._event(f"response.{layout.event}.delta", **self._place(layout), delta=piece.text, **layout.more)
 
     def text(self, text: str) -> None:
         return None  # each event has a number of its own
@@ -161,9 +161,9 @@ class _Encoder:
     def _item_event(self, name: str) -> Event:
         return self._event(f"response.output_item.{name}", output_index=len(self._output) - 1, item=self._output[-1])
 
-    def _place(self, told: _Telling) -> Json:
+    def _place(self, layout: _Layout) -> Json:
         item = self._output[-1]
-        part = {} if told.part is None else {f"{told.parts}_index": len(item[told.parts]) - 1}
+        part = {} if layout.part is None else {f"{layout.parts}_index": len(item[layout.parts]) - 1}
         return {"item_id": item["id"], "output_index": len(self._output) - 1, **part}
 
     def _open_part(self, piece: Block) -> Iterator[Event]:
@@ -171,20 +171,20 @@ class _Encoder:
             yield from self._close_item("completed")
             self._output.append(_item(self._reply, len(self._output), piece, status="in_progress"))
             yield self._item_event("added")
-        told = _TOLD[piece.kind]
+        layout = _LAYOUTS[piece.kind]
         self._kind, self._part, self._text = piece.kind, _add_part(self._output[-1], piece.kind), []
-        if told.part is not None:
-            yield self._event(f"response.{told.part_event}.added", **self._place(told), part=self._part)
+        if layout.part is not None:
+            yield self._event(f"response.{layout.part_event}.added", **self._place(layout), part=self._part)
 
     def _close_part(self) -> Iterator[Event]:
         if self._kind is None:
             return
-        told, text = _TOLD[self._kind], "".join(self._text)
-        place = self._place(told)
-        self._part[told.field] = text
-        yield self._event(f"response.{told.event}.done", **place, **{told.field: text}, **told.more)
-        if told.part is not None:
-            yield self._event(f"response.{told.part_event}.done", **place, part=self._part)
+        layout, text = _LAYOUTS[self._kind], "".join(self._text)
+        place = self._place(layout)
+        self._part[layout.field] = text
+        yield self._event(f"response.{layout.event}.done", **place, **{layout.field: text}, **layout.more)
+        if layout.part is not None:
+            yield self._event(f"response.{layout.part_event}.done", **place, part=self._part)
 
     def _close_item(self, status: str) -> Iterator[Event]:
         if self._output:
@@ -203,7 +203,7 @@ def _status(reply: Reply) -> str:
 
 
 def _continues(output: Sequence[Json], block: Block) -> bool:
-    """Tell whether a block belongs to the last item: a message has parts of text and of refusal."""
+    """Tell whether a block belongs into the last item: one message has all neighbouring parts of text and refusal."""
     return bool(output) and output[-1]["type"] == "message" and block.kind in {"text", "refusal"}
 
 
@@ -219,12 +219,12 @@ def _item(reply: Reply, index: int, block: Block, *, status: str) -> Json:
 
 
 def _add_part(item: Json, kind: Kind) -> Json:
-    """Add an empty part to an item; return what takes its text, which is the item itself where there are no parts."""
-    told = _TOLD[kind]
-    if told.part is None:
+    """Add an empty part to an item; return what gets its text: the part, or the item where there are no parts."""
+    layout = _LAYOUTS[kind]
+    if layout.part is None:
         return item
-    part = dict(told.part)
-    item[told.parts].append(part)
+    part = dict(layout.part)
+    item[layout.parts].append(part)
     return part
 
 
@@ -264,7 +264,7 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     for block in blocks_of(chunks):
         if not _continues(output, block):
             output.append(_item(reply, len(output), block, status="completed"))
-        _add_part(output[-1], block.kind)[_TOLD[block.kind].field] = block.text
+        _add_part(output[-1], block.kind)[_LAYOUTS[block.kind].field] = block.text
     status = _status(reply)
     if output:
         output[-1]["status"] = status
