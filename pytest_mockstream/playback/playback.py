@@ -68,14 +68,14 @@ async def _drive_async(waits: Waits[R], notifier: Notifier) -> R:
 
 
 class Playback(Generic[T]):
-    """One playing of a schedule, as its reader sees it.
+    """A schedule that is being played, as its reader sees it.
 
     Args:
         schedule: units of output, and the steps that are not output.
         buffer_size: how many units the producer may be ahead of the reader.
-        timeout: seconds after which the producer stops by itself, or None.
+        timeout: after how many seconds the producer stops by itself; None for never.
         gates: the gates in the schedule.
-        background: run the producer as a task of the running loop, or as a thread where no loop runs.
+        background: whether the producer runs by itself: as a task of the running loop, or as a thread where none runs.
     """
 
     __slots__ = ("__weakref__", "_channel", "_inline", "_loop", "_producer", "_turn", "_until")
@@ -129,20 +129,18 @@ class Playback(Generic[T]):
         task.add_done_callback(gone)
         self._producer = task
 
-    # Reading.
-
     def receive(self, within: float | None = None) -> tuple[float, T] | Ending | None:
-        """Wait for the next unit or the end.
+        """Block this thread until the next unit or the end.
 
         Args:
             within: the longest to wait, in seconds; None waits for ever.
 
-        Raises:
-            ScriptError: the producer is a task of the loop that runs in this very thread.
-
         Returns:
-            The instant of arrival and the unit, or how the playback ended, or None if neither came in time; then
-            nothing is lost, and the next call goes on waiting for the same unit.
+            The instant of arrival (seconds since the opening) and the unit, or how the playback ended, or None if
+            neither came in time; then nothing is lost, and the next call waits for the same unit.
+
+        Raises:
+            ScriptError: the producer is a task of the loop that runs in this thread, which would block for ever.
         """
         if self._inline is None:
             self._refuse_to_block()
@@ -153,9 +151,9 @@ class Playback(Generic[T]):
         return _drive(self._receiving(within), self._channel.reader_wakeup)
 
     async def areceive(self, within: float | None = None) -> tuple[float, T] | Ending | None:
-        """Do as ``receive``, in the running loop. Cancelled at any point, it loses nothing.
+        """Do as ``receive``, in the running loop; cancelling it at any point loses nothing.
 
-        At least one other turn of the loop passes, or timeouts and cancellations could never land.
+        It yields to the loop at least once, or timeouts and cancellations could never take effect.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -166,7 +164,7 @@ class Playback(Generic[T]):
         return await _drive_async(self._receiving(within), self._channel.reader_wakeup)
 
     def _receiving(self, within: float | None) -> Waits[tuple[float, T] | Ending | None]:
-        """Receive; yield the waits that it takes."""
+        """Receive the next unit or the end; yield the waits that it needs."""
         channel = self._channel
         deadline = inf if within is None else channel.now() + within
         while True:
@@ -180,7 +178,7 @@ class Playback(Generic[T]):
                 channel.waited_until(until)
 
     def take(self) -> tuple[float, T] | Ending | None:
-        """Return the next unit if it has arrived, else how the playback ended, else None."""
+        """Return the next unit if it has arrived; otherwise how the playback ended, if it has; otherwise None."""
         channel = self._channel
         buffer, now, floor = channel.buffer, channel.clock() - channel.origin, channel.floor
         if now < floor:  # `channel.now`, for each chunk
@@ -199,7 +197,7 @@ class Playback(Generic[T]):
         return arrived
 
     def _look(self) -> Channel[T]:
-        """Return the channel as it is by now, for somebody who is not the reader and must not wait for it."""
+        """Return the channel as it is now, for a caller who is not the reader and must not wait for the reader."""
         if self._inline is not None and self._channel.ending is None and self._turn.acquire(blocking=False):
             try:
                 self._until = next(self._inline, inf)
@@ -223,14 +221,12 @@ class Playback(Generic[T]):
         if gate is not None:
             gate.mark_reached()
 
-    # Ending.
-
     def stop(self, ending: End) -> None:
-        """End the producer now; what had arrived can still be read. From anywhere, any number of times."""
+        """End the producer now; what has arrived can still be read. Callable from anywhere, any number of times."""
         self._channel.stop(ending)
 
     def join(self) -> None:
-        """Block until a stopped background producer is gone, where that is possible without blocking its loop."""
+        """Block until a stopped background producer is gone, unless that would block its loop."""
         if isinstance(self._producer, threading.Thread) and self._producer is not threading.current_thread():
             self._producer.join()
 
@@ -247,22 +243,22 @@ class Playback(Generic[T]):
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The loop that it was last read in, or was opened in; None outside of loops."""
+        """The loop that it was last read in, or opened in before it was read; None outside of a loop."""
         return self._loop
 
     @property
     def ending(self) -> Ending | None:
-        """How the producer ended, by now; None while it has not."""
+        """How the producer ended; None as long as it has not."""
         return self._look().ending
 
     @property
     def produced(self) -> int:
-        """How many units have arrived by now, read or not."""
+        """How many units have arrived so far, read or not."""
         return self._look().produced
 
     @property
     def timed_out(self) -> bool:
-        """Whether ``timeout`` has run out before the producer's end."""
+        """Whether ``timeout`` ran out before the producer ended."""
         return self._channel.has_timeout and self.ending is End.TIMED_OUT
 
     @property
