@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from leak_runs import INI, Runner
-
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
-
+from leak_runs import Runner
 
 # The verdict and the outcome.
 
@@ -35,18 +30,6 @@ async def test_clean(): await leak_task(0)
             "test_it.py:4 in leak_task: 1 task in 1 test",
         ]
     )
-
-
-def test_report_is_the_one_that_the_readme_explains(pytester: pytest.Pytester, lean_pytest: None) -> None:
-    code = README.partition("```python\n# test_pump.py\n")[2].partition("```")[0]
-    report = README.partition("```text\nLeakError: ")[2].partition("```")[0]
-    pytester.makeini(INI)
-    pytester.makepyfile(test_pump="# test_pump.py\n" + code.replace("@pytest.mark.expect_leak", "# expect_leak"))
-
-    result = pytester.runpytest_subprocess()
-
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([f"LeakError: {report.splitlines()[0]}", *report.splitlines()[1:]], consecutive=True)
 
 
 def test_skip_and_xfail_stay_and_the_leak_is_an_error(run_leaks: Runner) -> None:

@@ -25,7 +25,6 @@ from pytest_mockstream import (
 )
 from pytest_mockstream.playbook.script_file import ScriptFile, ScriptFileError, parse_script_file
 
-README = Path(__file__).parents[2] / "README.md"
 DEMO = Path(__file__).parents[2] / "examples" / "demo.toml"
 
 
@@ -111,12 +110,6 @@ def test_pacing_and_default_text_stand_above_the_scripts() -> None:
     content = parse('default_text = "hi"\ntokens_per_second = 30')
 
     assert (content.default_text, content.pacing.tokens_per_second, content.scripts) == ("hi", 30, ())
-
-
-def test_the_readme_s_file_has_no_mistakes() -> None:
-    (text,) = re.findall(r"^```toml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-
-    assert len(parse_script_file(text, name=str(README)).scripts) == 2
 
 
 def test_the_demo_has_no_mistakes() -> None:
