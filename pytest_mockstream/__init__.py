@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .doors.in_process import MockStreamSDK
     from .doors.server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
     from .leaks import Leak, LeakReport, leak_check
-    from .playbook.ledger import Request
+    from .playbook.request import Request
     from .script.chunks import (
         CompletedToolCall,
         Completion,
@@ -120,7 +120,7 @@ _HOMES = {
         "UnusedScriptError",
     ),
     "script.gate": ("Gate",),
-    "playbook.ledger": ("Request",),
+    "playbook.request": ("Request",),
     "script.script": ("Script",),
     "script.steps": (
         "Disconnect",

@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl, urlsplit
 from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.errors import MockStreamError, ScriptError, UnexpectedRequestError
 from pytest_mockstream.playback import Playback
-from pytest_mockstream.playbook.ledger import Request, message_text, redacted
+from pytest_mockstream.playbook.ledger import begin
 from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.request import Request, message_text, redacted
 from pytest_mockstream.script.chunks import StreamChunk
 from pytest_mockstream.script.gate import Gate
 from pytest_mockstream.script.pacing import Pacing
@@ -58,9 +59,9 @@ from pytest_mockstream.wire import (
     torn,
 )
 
-from .delivery import Answer, Close, Progress
+from .delivery import Answer, ChunkCounter, Close
 
-__all__ = ["Answer", "Close", "Frame", "Incoming", "answer"]
+__all__ = ["Answer", "Close", "Frame", "HTTPRequest", "answer"]
 
 # What reading JSON of any shape runs into, where a field is not what its format says.
 _WRONG_TYPES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
@@ -68,7 +69,7 @@ _SECRET_FIELDS = {"api_key", "apikey", "authorization", "authorization_token", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class HTTPRequest:
     """A request as it came, its body read whole.
 
     Attributes:
@@ -106,7 +107,7 @@ class Incoming:
 
 def answer(
     playbook: Playbook,
-    incoming: Incoming,
+    incoming: HTTPRequest,
     *,
     opened_at: CallSite,
     pacing: Pacing | None = None,
@@ -123,15 +124,15 @@ def answer(
         buffer_size: how many frames the producer may be ahead of the reader.
         background: run the producer as a task or thread.
     """
-    return _Desk(playbook, incoming, opened_at, pacing, buffer_size, background).answer()
+    return _Answering(playbook, incoming, opened_at, pacing, buffer_size, background).answer()
 
 
 @dataclass(slots=True)
-class _Desk:
+class _Answering:
     """One request being answered."""
 
     playbook: Playbook
-    incoming: Incoming
+    incoming: HTTPRequest
     opened_at: CallSite
     pacing: Pacing | None
     buffer_size: int
@@ -235,16 +236,22 @@ class _Desk:
         *,
         headers_first: bool = False,
     ) -> Answer:
-        progress = Progress()
+        counter = ChunkCounter()
         playback: Playback[Frame] = Playback(
-            progress.counted(steps),
+            counter.counted(steps),
             buffer_size=self.buffer_size,
             gates=script.gates if script else (),
             background=self.background,
         )
-        progress.playback = playback
-        request.begin(progress, script.chunk_count if script else 0)
-        return Answer(status=status, headers=headers, headers_first=headers_first, request=request, playback=playback)
+        counter.playback = playback
+        return Answer(
+            status=status,
+            headers=headers,
+            headers_first=headers_first,
+            request=request,
+            entry=begin(request, counter, chunk_count=script.chunk_count if script else 0),
+            playback=playback,
+        )
 
 
 def _headers(content_type: str, request: Request, script: Script | None = None) -> dict[str, str]:

@@ -8,19 +8,17 @@ and for the connection is said here, once for all doors.
 from __future__ import annotations
 
 import warnings
+from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
 from pytest_mockstream._base.errors import MockStreamError, UnclosedStreamWarning
 from pytest_mockstream.playback import End, Ending, Playback
-from pytest_mockstream.playbook.ledger import Request, State
+from pytest_mockstream.playbook.ledger import Entry, State
+from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.script.steps import Disconnect, ErrorEvent, Played
 from pytest_mockstream.wire import Frame
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
 
 
 class Close(Enum):
@@ -40,7 +38,8 @@ class Answer:
         headers: of the answer; how the body is delimited is the door's business.
         headers_first: whether status and headers go out at once, or only with the first frame (or the ending, if that
             comes before any frame; on ``Close.RESET`` and ``Close.CUT`` they then never do).
-        request: the ledger's entry.
+        request: what was asked, as the user sees it.
+        entry: the ledger's entry for it.
         playback: the frames of the body.
         error: our own error, if the request was refused; the playbook remembers it.
         whole: whether the body's last frame was handed over. The connection is the consumer's until it has seen the end
@@ -51,6 +50,7 @@ class Answer:
     headers: dict[str, str]
     headers_first: bool
     request: Request
+    entry: Entry
     playback: Playback[Frame]
     error: MockStreamError | None = None
     whole: bool = False
@@ -58,15 +58,19 @@ class Answer:
     def delivered(self, instant: float, frame: Frame) -> bytes:
         """Note that a frame was handed to the consumer, and return its bytes."""
         data, chunks, last, _ = frame
-        self.request.chunks_sent += chunks
-        self.request.last_sent_at = instant
+        entry = self.entry
+        if chunks:
+            entry.chunks_sent += chunks
+        else:
+            entry.has_bare_frames = True
+        entry.last_sent_at = instant
         if last:
             self.whole = True
         return data
 
     def finished(self, ending: Ending) -> Close:
         """Note how the playback ended, and return what that means for the connection."""
-        self.request.settle(_state_of(ending) if self.status < 400 else "broken")
+        self.entry.settle(_state_of(ending) if self.status < 400 else "broken")
         if isinstance(ending, Disconnect):
             return Close.RESET if ending.how == "reset" else Close.CUT
         return Close.CUT if ending in {End.CANCELLED, End.TIMED_OUT} else Close.END
@@ -75,17 +79,17 @@ class Answer:
         """Note that the consumer went away, or timed out (``"broken"``), and end the producer. Any number of times."""
         if self.status >= 400 or isinstance(self.playback.take(), ErrorEvent):  # what it had just read is why it left
             state = "broken"
-        self.request.settle("exhausted" if self.whole and state == "closed" else state)
+        self.entry.settle("exhausted" if self.whole and state == "closed" else state)
         self.playback.stop(End.LEFT)
 
     def dropped(self) -> None:
         """Do as ``leave``, from the finaliser of a body that nobody closed; warns if it was open."""
-        if not self.request.settle("dropped"):
+        if not self.entry.settle("dropped"):
             return
         self.playback.stop(End.LEFT)
         message = (
-            f"{self.request.title()} was never closed: only its finaliser did it. A real one would have kept its"
-            f" connection open and the model generating. {self.request.remedy}"
+            f"{self.request} was never closed: only its finaliser did it. A real one would have kept its"
+            f" connection open and the model generating. {self.entry.remedy}"
         )
         site = self.request.opened_at
         warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
@@ -102,8 +106,8 @@ def _state_of(ending: Ending) -> State:
     return "broken"
 
 
-class Progress:
-    """Chunks behind frames: what the ledger asks of a playback whose units are not chunks."""
+class ChunkCounter:
+    """Counts the chunks behind frames: what the ledger asks of a playback whose units are not chunks."""
 
     def __init__(self) -> None:
         self._chunks_by_frame = [0]
@@ -136,3 +140,8 @@ class Progress:
     def now(self) -> float:
         """The time on the clock of the playback, in seconds."""
         return 0.0 if self.playback is None else self.playback.now()
+
+    def stop(self, ending: End) -> None:
+        """End the playback."""
+        if self.playback is not None:
+            self.playback.stop(ending)

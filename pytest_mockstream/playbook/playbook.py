@@ -16,7 +16,8 @@ from pytest_mockstream._base.errors import MockStreamError, ScriptError, Unexpec
 from pytest_mockstream._base.legal import integer
 from pytest_mockstream.script.script import Script
 
-from .ledger import Request
+from .ledger import entry_of
+from .request import Request
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
@@ -208,7 +209,7 @@ class Playbook:
 
     def _record(self, request: Request) -> None:
         self._count += 1
-        request.number = self._count
+        entry_of(request).number = self._count
         self.requests.append(request)
 
     def _nothing_left(self, request: Request) -> str:

@@ -12,8 +12,8 @@ from pytest_mockstream.script.options import DEFAULTS, ScriptOptions, check_name
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import Step
 
-from .ledger import Request
 from .playbook import Condition, Playbook
+from .request import Request
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 

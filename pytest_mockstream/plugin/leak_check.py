@@ -231,9 +231,9 @@ class LeakPlugin:
             What tells, once it is closed, which of them that has closed: its last act is to close the generators that
             SDKs read their streams with, and nobody would ever see that they were open.
         """
-        if any(request.refresh is not None for request in self._newly_open()):
+        if any(_entry(request).catch_up is not None for request in self._newly_open()):
             turn(loop)  # over a socket: its other end has not seen yet what was closed last
-        playing = [(request, _stream_leak(request)) for request in self._newly_open() if request.loop is loop]
+        playing = [(request, _stream_leak(request)) for request in self._newly_open() if _entry(request).loop is loop]
         return lambda: [
             leak for request, leak in playing if request.state in {"closed", "broken"} and not self._ignored(leak)
         ]
@@ -317,15 +317,17 @@ def _stream_leak(request: Any) -> Leak:
         kind="stream",
         name=f"{request.provider} {request.path} (request {request.number})",
         created_at=request.opened_at,
-        diagnosis=f"Its consumer read {_read(request)} and never closed it.",
-        remedy=request.remedy,
+        diagnosis=f"Its consumer read {_entry(request).amount_read()} and never closed it.",
+        remedy=_entry(request).remedy,
         functions=frozenset({request.opened_at.function}),
     )
 
 
-def _read(request: Any) -> str:
-    of = "" if request.chunk_count is None else f" of {request.chunk_count}"
-    return f"{request.chunks_sent}{of} chunks"
+def _entry(request: Any) -> Any:
+    """Return what the ledger knows of a request; whoever has one has loaded the ledger."""
+    from pytest_mockstream.playbook.ledger import entry_of
+
+    return entry_of(request)
 
 
 def _open_requests() -> list[Any]:
@@ -338,9 +340,9 @@ def _end_stream(request: Any) -> None:
     """End a stream that was left open, so that nothing of it reaches the tests to come."""
     from pytest_mockstream.playback import End
 
-    progress = request.progress
-    if request.settle("cancelled") and progress is not None:
-        getattr(progress, "playback", progress).stop(End.CANCELLED)
+    entry = _entry(request)
+    if entry.settle("cancelled") and entry.progress is not None:
+        entry.progress.stop(End.CANCELLED)
 
 
 def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 from pytest_mockstream._base.callsite import CallSite, is_library
 from pytest_mockstream._base.errors import ScriptError
-from pytest_mockstream.playbook.ledger import Request
 from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.script.chunks import StreamChunk
 from pytest_mockstream.script.gate import Gate
 from pytest_mockstream.script.pacing import Pacing

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from pytest_mockstream._base.clock import sleep
 from pytest_mockstream._base.errors import LeakError
 from pytest_mockstream._base.notifier import Notifier
 from pytest_mockstream.leaks import leak_check
 from pytest_mockstream.playback import End, Playback
-from pytest_mockstream.playbook.ledger import Request, State, opened_requests
+from pytest_mockstream.playbook.ledger import State, entry_of, opened_requests
 from pytest_mockstream.playbook.playbook import playbooks
+from pytest_mockstream.playbook.request import Request
 
 from .problem import Problem, leaked
 from .settings import Settings
@@ -81,7 +82,8 @@ class LeakWatch:
         """Yield pauses, at most a grace period long, while a server may not have noticed yet that its client left."""
         for _ in range(_LOOKS):
             if not any(
-                request.state == "open" and not isinstance(request.progress, Playback) for request in self.opened
+                request.state == "open" and not isinstance(entry_of(request).progress, Playback)
+                for request in self.opened
             ):
                 return
             yield self._grace / _LOOKS
@@ -96,7 +98,7 @@ def _catch_up() -> None:
 def left_open(opened: Iterable[Request]) -> tuple[Problem, ...]:
     """Return the streams that nobody closed, and close them."""
     left = [request for request in opened if request.state in {"open", "dropped"}]
-    found = tuple(Problem(f"{request.title()} was not closed", hint=request.remedy) for request in left)
+    found = tuple(Problem(f"{request} was not closed", hint=entry_of(request).remedy) for request in left)
     for request in left:
         end_stream(request, "close")
     return found
@@ -105,6 +107,6 @@ def left_open(opened: Iterable[Request]) -> tuple[Problem, ...]:
 def end_stream(request: Request, how: str) -> None:
     """End a stream as its own ``close()`` or ``cancel()`` would; only what is open."""
     state, ending = _LEAVING[how]
-    progress: Any = request.progress
-    if request.settle(state) and progress is not None:
-        getattr(progress, "playback", progress).stop(ending)
+    entry = entry_of(request)
+    if entry.settle(state) and entry.progress is not None:
+        entry.progress.stop(ending)

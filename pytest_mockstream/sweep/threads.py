@@ -20,7 +20,7 @@ from typing import Unpack
 from pytest_mockstream._base.clock import monotonic
 from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream.leaks import frames_of_thread
-from pytest_mockstream.playbook.ledger import Request
+from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.script.steps import Fault
 
 from .break_plan import BreakPlan

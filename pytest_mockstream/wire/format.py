@@ -178,11 +178,13 @@ class WireFormat:
 
 def _chunk_frames(chunk: StreamChunk, encoder: Encoder, writer: Writer) -> Iterator[Frame]:
     events = encoder.chunk(chunk)
-    for event in events[:-1]:
-        yield Frame(writer.frame(event))
     count = chunk.count if isinstance(chunk, _WholeCall) else 1
     is_last = chunk.finish_reason is not None
-    yield Frame(writer.frame(events[-1], last=is_last), count, is_last)
+    # A reader has a chunk with the last event that says something of it; OpenAI's end of the stream shows nobody.
+    counted = len(events) - (2 if events[-1].data == "[DONE]" else 1)
+    for place, event in enumerate(events[:-1]):
+        yield Frame(writer.frame(event), count if place == counted else 0)
+    yield Frame(writer.frame(events[-1], last=is_last), count if counted == len(events) - 1 else 0, is_last)
 
 
 _PLACE = "\0the place of a text\0"

@@ -23,7 +23,7 @@ from pytest_mockstream import (
     Wait,
 )
 from pytest_mockstream._base.callsite import calling_site
-from pytest_mockstream.doors.answer import Answer, Close, Frame, Incoming, answer
+from pytest_mockstream.doors.answer import Answer, Close, Frame, HTTPRequest, answer
 from pytest_mockstream.playback import End, Ending
 from pytest_mockstream.playbook.playbook import Condition, Playbook
 
@@ -41,7 +41,7 @@ def ask(script: Script, path: str = CHAT, *, stream: bool = True, **options: Any
     content = json.dumps(body).encode()
     return answer(
         playbook,
-        Incoming(method="POST", url=f"https://localhost{path}", body=content),
+        HTTPRequest(method="POST", url=f"https://localhost{path}", body=content),
         opened_at=calling_site(),
         **options,
     )
@@ -74,7 +74,7 @@ def test_jitter_differs_from_request_to_request_and_not_from_run_to_run() -> Non
         async def main() -> list[list[float]]:
             playbook = Playbook(Script(Text(["a"] * 9), delay=1, jitter=0.5, times=None), name="door")
             body = b'{"model": "m", "messages": [{}], "stream": true}'
-            incoming = Incoming(method="POST", url=f"https://localhost{CHAT}", body=body)
+            incoming = HTTPRequest(method="POST", url=f"https://localhost{CHAT}", body=body)
             answers = [answer(playbook, incoming, opened_at=calling_site()) for _ in range(2)]
             return [[instant async for instant, _ in arrivals(answered)] for answered in answers]
 
@@ -259,6 +259,6 @@ def test_dropping_an_answer_that_is_over_is_silent() -> None:
 
 
 def test_repr_of_what_came_shows_nothing_of_it() -> None:
-    incoming = Incoming(method="POST", url="https://h/?key=s3cr3t", headers={"a": "s3cr3t"}, body=b"s3cr3t")
+    incoming = HTTPRequest(method="POST", url="https://h/?key=s3cr3t", headers={"a": "s3cr3t"}, body=b"s3cr3t")
 
     assert "s3cr3t" not in repr(incoming)

@@ -16,7 +16,7 @@ from google.genai.types import HttpOptions
 
 from pytest_mockstream import Request, Script
 from pytest_mockstream._base.callsite import calling_site
-from pytest_mockstream.doors.answer import Answer, Incoming, answer
+from pytest_mockstream.doors.answer import Answer, HTTPRequest, answer
 from pytest_mockstream.playbook.playbook import Condition, Playbook
 
 HELLO: Any = [{"role": "user", "content": "hello there"}]
@@ -39,7 +39,7 @@ class Door:
     def answer(self, method: str, url: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:
         """Answer one request; whoever asks reads the answer or leaves it."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        incoming = Incoming(method=method, url=url, headers=headers or {}, body=content)
+        incoming = HTTPRequest(method=method, url=url, headers=headers or {}, body=content)
         return answer(self.playbook, incoming, opened_at=calling_site())
 
     def ask(self, method: str, url: str, headers: dict[str, str] | None = None, body: Any = None) -> Answer:

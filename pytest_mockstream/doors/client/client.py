@@ -13,8 +13,9 @@ from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream._base.legal import duration, integer, one_of
 from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, Producer
 from pytest_mockstream.playback import Playback
-from pytest_mockstream.playbook.ledger import Request, message_text
+from pytest_mockstream.playbook.ledger import begin
 from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.request import Request, message_text
 from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
 from pytest_mockstream.script.chunks import CompletedToolCall, Completion, StreamChunk
 from pytest_mockstream.script.pacing import Pacing
@@ -208,7 +209,7 @@ class MockStreamClient(Scripted):
         playback: Playback[StreamChunk] = Playback(
             schedule, buffer_size=size, timeout=limit, gates=script.gates, background=background == "background"
         )
-        request.begin(playback, script.chunk_count)
+        begin(request, playback, chunk_count=script.chunk_count, timeout=limit)
         return MockStream(playback, request, errors=errors)
 
 

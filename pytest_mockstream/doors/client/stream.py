@@ -25,7 +25,8 @@ from pytest_mockstream._base.errors import (
     UnclosedStreamWarning,
 )
 from pytest_mockstream.playback import End, Ending, Playback
-from pytest_mockstream.playbook.ledger import Request, State
+from pytest_mockstream.playbook.ledger import Entry, State, entry_of
+from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.script.chunks import StreamChunk
 from pytest_mockstream.script.steps import Disconnect, ErrorEvent, HTTPError, Malformed
 
@@ -42,7 +43,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
     after ``close`` it is over at once.
     """
 
-    __slots__ = ("__weakref__", "_deltas", "_errors", "_over", "_playback", "_reader", "_request")
+    __slots__ = ("__weakref__", "_deltas", "_entry", "_errors", "_over", "_playback", "_reader", "_request")
 
     def __init__(self, playback: Playback[StreamChunk], request: Request, *, errors: Errors) -> None:
         self._playback = playback
@@ -51,6 +52,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         self._deltas: list[str] = []
         self._over = False
         self._request = request
+        self._entry = entry_of(request)
 
     def __repr__(self) -> str:
         return f"<MockStream {self.state}, {self.chunks_read} chunks read, opened at {self._request.opened_at}>"
@@ -121,22 +123,22 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
             return None
         if not isinstance(got, tuple):
             return self._end(got)
-        request = self._request
+        entry = self._entry
         instant, chunk = got
         # The chunk is nobody else's yet, so that stamping it does not change a value that anybody has seen.
         object.__setattr__(chunk, "timestamp", instant)
-        request.chunks_sent += 1
-        request.last_sent_at = instant
+        entry.chunks_sent += 1
+        entry.last_sent_at = instant
         if chunk.delta:
             self._deltas.append(chunk.delta)
         if chunk.finish_reason is not None:
-            request.settle("exhausted")
+            entry.settle("exhausted")
             self._over = True
         return chunk
 
     def _end(self, ending: Ending | None) -> StreamChunk | None:
         cancelled = ending in {End.CANCELLED, End.TIMED_OUT}
-        self._request.settle("cancelled" if cancelled else "broken")
+        self._entry.settle("cancelled" if cancelled else "broken")
         error = self._error(ending)
         if error is None:
             return None
@@ -195,24 +197,24 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
 
         From any thread or task, at any time; a stream that is over stays as it ended.
         """
-        if self._request.settle("cancelled"):
+        if self._entry.settle("cancelled"):
             self._playback.stop(End.CANCELLED)
 
     def _leave(self) -> None:
         self._over = True
-        if self._request.settle("closed"):
+        if self._entry.settle("closed"):
             self._playback.stop(End.LEFT)
 
     def __del__(self) -> None:
-        request: Request | None = getattr(self, "_request", None)
-        if request is None or not request.settle("dropped"):
+        entry: Entry | None = getattr(self, "_entry", None)
+        if entry is None or not entry.settle("dropped"):
             return
         self._playback.stop(End.LEFT)
         message = (
-            f"{request.title()} was never closed: only its finaliser did it. A real one would have kept its connection"
+            f"{self._request} was never closed: only its finaliser did it. A real one would have kept its connection"
             " open and the model generating. Use `async with` or `with`, or close it in a `finally`."
         )
-        site = request.opened_at
+        site = self._request.opened_at
         warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
 
     # Looking.
@@ -224,12 +226,12 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         ``open``; ``exhausted`` (read to its end); ``closed`` (by the consumer); ``cancelled`` (``cancel()`` or
         ``timeout=``); ``broken`` (by a fault); ``dropped`` (garbage collected unclosed, seen in the record only).
         """
-        return self._request.state
+        return self._entry.state
 
     @property
     def chunks_read(self) -> int:
         """How many chunks the consumer has got."""
-        return self._request.chunks_sent
+        return self._entry.chunks_sent
 
     @property
     def request(self) -> Request:

@@ -24,7 +24,7 @@ from aiohttp.http import HttpVersion11, RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pytest_mockstream._base.replace import Replacement
-from pytest_mockstream.doors.answer import Incoming
+from pytest_mockstream.doors.answer import HTTPRequest
 
 from .door import Door
 from .exchange import Exchange
@@ -174,7 +174,7 @@ def aiohttp_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
         async def connect(connector: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
             if not door.answers(req.url.raw_host or "", req.url.port):
                 return await original(connector, req, *args, **kwargs)
-            incoming = Incoming(
+            incoming = HTTPRequest(
                 method=req.method,
                 url=str(req.url),
                 headers={name.lower(): value for name, value in req.headers.items()},

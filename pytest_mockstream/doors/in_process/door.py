@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from pytest_mockstream._base.callsite import awaiting_site
-from pytest_mockstream.doors.answer import Incoming, answer
+from pytest_mockstream.doors.answer import HTTPRequest, answer
 from pytest_mockstream.doors.delivery import Answer
 from pytest_mockstream.doors.remedies import remedy_for
 from pytest_mockstream.playbook.playbook import Playbook
@@ -69,7 +69,7 @@ class Door:
             return False
         return bool(names & self.intercept) or port == _OLLAMA_PORT or not is_loopback(host)
 
-    def turns_away(self, incoming: Incoming) -> bool:
+    def turns_away(self, incoming: HTTPRequest) -> bool:
         """Tell whether a request is one of those that nobody means: no connection, and no failed test either."""
         return f"{incoming.host}{incoming.path}".startswith(_UNASKED)
 
@@ -77,7 +77,7 @@ class Door:
         """Return the provider whose host this is, if it must not be reached by any other way."""
         return provider_of(host) if self.is_open and host.lower() not in self.passthrough else None
 
-    def answer(self, incoming: Incoming) -> Answer:
+    def answer(self, incoming: HTTPRequest) -> Answer:
         """Answer a request, credited to the caller's line."""
         frame = sys._getframe(1)
         answered = answer(
@@ -88,7 +88,7 @@ class Door:
             buffer_size=self._buffer_size,
             background=self._background,
         )
-        answered.request.remedy = remedy_for(frame, answered.request.remedy)
+        answered.entry.remedy = remedy_for(frame, answered.entry.remedy)
         return answered
 
 

@@ -128,8 +128,10 @@ class Exchange:
         Returns:
             None if there is no such piece. Nothing is the end of the body, as in ``read``.
         """
-        frame, request = self._frame, self.answer.request
-        is_said = frame.last or (not frame.chunks and request.chunks_sent + 1 >= (request.chunk_count or 0))
+        frame, entry = self._frame, self.answer.entry
+        # The last chunk may come in several frames, of which only one counts as it: the others say that it has begun.
+        begun = entry.chunks_sent + (not frame.chunks)
+        is_said = frame.last or begun >= (entry.chunk_count or 0)
         if not is_said or self._held is not None:
             return None
         got = self.answer.playback.take()

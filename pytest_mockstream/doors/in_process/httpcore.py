@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_mockstream._base.replace import Replacement
-from pytest_mockstream.doors.answer import Incoming
+from pytest_mockstream.doors.answer import HTTPRequest
 
 from .door import Door
 from .exchange import Exchange
@@ -56,7 +56,7 @@ def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
     opened: weakref.WeakKeyDictionary[object, weakref.WeakSet[Exchange]] = weakref.WeakKeyDictionary()
 
     def exchange_for(pool: object, request: Any, body: bytes) -> Exchange:
-        incoming = Incoming(
+        incoming = HTTPRequest(
             method=request.method.decode("ascii"),
             url=bytes(request.url).decode("ascii"),
             headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers},

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from pytest_mockstream._base.callsite import CallSite, awaiting_site, is_library
 from pytest_mockstream._base.replace import Replacement, put_on, take_off
-from pytest_mockstream.doors.answer import Incoming
+from pytest_mockstream.doors.answer import HTTPRequest
 from pytest_mockstream.doors.remedies import remedy_for
 
 _SENDING = ("send", "sendall", "sendmsg")  # sendmsg is not on Windows
@@ -81,7 +81,7 @@ def watched(port: int) -> Iterator[Callers]:
                 _eyes.close()
 
 
-def client(incoming: Incoming, address: tuple[str, int]) -> Caller:
+def client(incoming: HTTPRequest, address: tuple[str, int]) -> Caller:
     """Say who asked where no line of code can be named: the client's name, its address and its port."""
     host, port = address
     agent = incoming.headers.get("user-agent", "a client")

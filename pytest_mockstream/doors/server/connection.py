@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import h11
 
-from pytest_mockstream.doors.answer import Incoming
+from pytest_mockstream.doors.answer import HTTPRequest
 
 Headers: TypeAlias = "Iterable[tuple[str, str]]"
 
@@ -65,7 +65,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        respond: Callable[[Incoming, Connection], Awaitable[None]],
+        respond: Callable[[HTTPRequest, Connection], Awaitable[None]],
         *,
         connections: set[Connection],
         limits: Limits,
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
                 name = f"mockstream server: {incoming.method} {incoming.path}"
                 self.task = self._loop.create_task(self._answer(incoming), name=name)
 
-    def _next_request(self) -> Incoming | None:
+    def _next_request(self) -> HTTPRequest | None:
         while True:
             match self._h11.next_event():
                 case h11.Request() as head:
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
                 case _:
                     return None
 
-    def _incoming(self) -> Incoming:
+    def _incoming(self) -> HTTPRequest:
         head = self._head
         assert head is not None  # noqa: S101 - h11's promise, for mypy
         headers: dict[str, str] = {}
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
         body = bytes(self._body)
         self._body.clear()
         try:
-            incoming = Incoming(
+            incoming = HTTPRequest(
                 method=head.method.decode("ascii"),
                 url=f"http://localhost{target}" if target.startswith("/") else target,
                 headers=headers,
@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
         else:
             self.refuse(408, "the request took too long to arrive")
 
-    async def _answer(self, incoming: Incoming) -> None:
+    async def _answer(self, incoming: HTTPRequest) -> None:
         try:
             await self._respond(incoming, self)
         finally:

@@ -20,9 +20,10 @@ import h11
 
 from pytest_mockstream._base.errors import ScriptError, UnclosedStreamWarning
 from pytest_mockstream._base.legal import duration, integer, one_of
-from pytest_mockstream.doors.answer import Answer, Incoming, answer
-from pytest_mockstream.playbook.ledger import Request, State
+from pytest_mockstream.doors.answer import Answer, HTTPRequest, answer
+from pytest_mockstream.playbook.ledger import State
 from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.playbook.script_file import ScriptFile
 from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
 from pytest_mockstream.script.pacing import Pacing
@@ -102,7 +103,7 @@ class MockStreamServer(Scripted):
         self._host = host
         self._default_text = default_text
         self._thread = LoopThread(f"mockstream server {host}")
-        self._cut_off: list[Request] = []
+        self._cut_off: list[Answer] = []
         self._callers: Callers = {}
         self._until_stopped = contextlib.ExitStack()
         limits = Limits(
@@ -144,9 +145,9 @@ class MockStreamServer(Scripted):
             return
         self._thread.run(self._listener.close())
         self._until_stopped.close()
-        for request in self._settle("dropped"):
-            message = f"{request.title()} was never closed: it ended with its server. {request.remedy}"
-            site = request.opened_at
+        for answered in self._settle("dropped"):
+            message = f"{answered.request} was never closed: it ended with its server. {answered.entry.remedy}"
+            site = answered.request.opened_at
             warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
 
     def __enter__(self) -> Self:
@@ -163,10 +164,10 @@ class MockStreamServer(Scripted):
             self._thread.run(self._listener.end_streams())
             self._settle("broken")
 
-    def _settle(self, state: State) -> list[Request]:
+    def _settle(self, state: State) -> list[Answer]:
         """Note how the streams ended that the server has cut off, and return them."""
         cut_off, self._cut_off = self._cut_off, []
-        return [request for request in cut_off if request.settle(state)]
+        return [answered for answered in cut_off if answered.entry.settle(state)]
 
     def reset(self, *, pacing: Pacing | None = None, buffer_size: int = 100) -> None:
         """Be as new: end every stream, forget all scripts and requests, accept connections.
@@ -253,7 +254,7 @@ class MockStreamServer(Scripted):
         if self._thread.is_running and not self._thread.is_current:
             self._thread.run(self._listener.catch_up())
 
-    async def _respond(self, incoming: Incoming, connection: Connection) -> None:
+    async def _respond(self, incoming: HTTPRequest, connection: Connection) -> None:
         if self._cors and incoming.method == "OPTIONS":
             connection.send_head(204, self._cors.items())
             connection.send(h11.EndOfMessage())
@@ -269,21 +270,21 @@ class MockStreamServer(Scripted):
             await play(answered, connection)
         except Exception as error:  # and a request may say what no answer can repeat, as a number that is infinite
             answered.leave("broken")
-            _fail(playbook, connection, f"{answered.request.title()} could not be played", error)
+            _fail(playbook, connection, f"{answered.request} could not be played", error)
         if answered.request.state == "open":
-            self._cut_off.append(answered.request)
+            self._cut_off.append(answered)
 
     def _new_playbook(self, default_text: str) -> Playbook:
         playbook = Playbook(default_script(default_text), name=_NAME)
         playbook.catch_up = self.catch_up
         return playbook
 
-    def _answer(self, playbook: Playbook, incoming: Incoming, connection: Connection) -> Answer:
+    def _answer(self, playbook: Playbook, incoming: HTTPRequest, connection: Connection) -> Answer:
         caller = self._callers.pop(connection.peer[1], None) or client(incoming, connection.peer)
         answered = answer(playbook, incoming, opened_at=caller.site, pacing=self._pacing, buffer_size=self._buffer_size)
-        answered.request.remedy = caller.remedy or answered.request.remedy
-        answered.request.refresh = self.catch_up
-        answered.request.asked_in = caller.loop
+        answered.entry.remedy = caller.remedy or answered.entry.remedy
+        answered.entry.catch_up = self.catch_up
+        answered.entry.asked_in = caller.loop
         if self._keep is not None:
             del playbook.requests[: -self._keep]
         return answered

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from pytest_mockstream._base.clock import turn
-from pytest_mockstream.doors.answer import Incoming
+from pytest_mockstream.doors.answer import HTTPRequest
 
 from .connection import Connection, Limits
 
@@ -40,7 +40,7 @@ class Listener:
 
     def __init__(
         self,
-        respond: Callable[[Incoming, Connection], Awaitable[None]],
+        respond: Callable[[HTTPRequest, Connection], Awaitable[None]],
         *,
         host: str,
         port: int,

@@ -36,6 +36,7 @@ from pytest_mockstream import (
     UnclosedStreamWarning,
     Wait,
 )
+from pytest_mockstream.playbook.ledger import entry_of
 
 END = "the end of the iteration"
 LONG = Text([f"{i} " for i in range(250)])  # longer than the buffer
@@ -555,7 +556,7 @@ def after_gate(gate: Gate, act: Callable[[], None]) -> None:
 
 async def settled(way: Way, stream: MockStream, *, produced: int) -> None:
     """Wait until the producer has come so far."""
-    progress = stream.request.progress
+    progress = entry_of(stream.request).progress
     assert progress is not None
     while progress.produced < produced:
         if isinstance(way, AsyncWay):

@@ -14,6 +14,7 @@ from sdk_streams import ASYNC, SYNC, Opened
 from sdk_talks import LITELLM_WARNS, is_installed
 
 from pytest_mockstream import Gate, MockStreamSDK, UnclosedStreamWarning
+from pytest_mockstream.playbook.ledger import entry_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning"),  # google-genai
@@ -109,7 +110,7 @@ async def test_aclose_of_google_leaves_its_connection_open(mock_stream_sdk: Mock
     await settled()
 
     assert mock_stream_sdk.requests[0].state == "open"
-    assert "aclose() on the async stream does not close" in mock_stream_sdk.requests[0].remedy
+    assert "aclose() on the async stream does not close" in entry_of(mock_stream_sdk.requests[0]).remedy
 
 
 @each(ASYNC)
@@ -238,8 +239,8 @@ async def test_stream_left_and_forgotten_waits_for_the_garbage_collector(
     assert before == "open"
     assert request.state == "dropped"
     text = next(str(warning.message) for warning in caught if warning.category is UnclosedStreamWarning)
-    assert f"{request.chunks_sent} of 8 chunks read, opened at {request.opened_at}" in text
-    assert request.remedy in text
+    assert f"{entry_of(request).amount_read()} read, opened at {request.opened_at}" in text
+    assert entry_of(request).remedy in text
 
 
 @each(SYNC)
@@ -312,13 +313,14 @@ async def test_open_stream_names_its_line_its_chunks_and_its_remedy(
     opened = await ASYNC[name]()
     kept.append(opened)
     await read_three(opened)
+    request = mock_stream_sdk.requests[0]
 
     with pytest.raises(AssertionError) as caught:
-        mock_stream_sdk.requests[0].assert_closed()
+        request.assert_closed()
 
     text = str(caught.value)
     asked_in = "test_sdk_leaving.py" if name in LAZY else "sdk_streams.py"
-    assert f"of 8 chunks read, opened at tests/doors/in_process/{asked_in}:" in text
+    assert f"{entry_of(request).amount_read()} read, opened at tests/doors/in_process/{asked_in}:" in text
     assert name.partition(" ")[0].split("-")[0] in text.partition("is still open. ")[2]
 
 

@@ -17,6 +17,7 @@ import openai
 import pytest
 
 from pytest_mockstream import Disconnect, Gate, MockStreamServer, ScriptError, UnexpectedRequestError, Wait
+from pytest_mockstream.playbook.ledger import entry_of
 
 from .conftest import MESSAGES, Ask, Connect, Wire, chat_request, text_of
 
@@ -375,7 +376,7 @@ def test_an_unknown_provider_is_refused_with_the_known_ones(mock_stream_server: 
 def test_settings_of_the_test_pace_the_streams(mock_stream_server: MockStreamServer, ask: Ask) -> None:
     text_of(ask())
 
-    assert (mock_stream_server.requests[0].left_at or 0) >= 0.02
+    assert (entry_of(mock_stream_server.requests[0]).left_at or 0) >= 0.02
 
 
 async def test_every_one_of_many_streams_is_accounted_for(mock_stream_server: MockStreamServer) -> None:

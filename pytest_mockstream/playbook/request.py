@@ -1,0 +1,175 @@
+"""The public record of one request: what was asked, and what became of the stream that answered it.
+
+It only reads the ledger; whoever plays the stream writes there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_mockstream._base.callsite import CallSite
+
+from .ledger import Entry, State
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
+_SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)  # no slots, for python/cpython#105936
+class Request:
+    """One request, as the code under test made it, and what became of its stream.
+
+    A chunk is what the script says it is: a piece of text, of reasoning or of a tool call, and at the end the one with
+    the finish reason. What a provider sends around them counts as no chunk: OpenAI's first frame, which has the role
+    alone, its ``[DONE]``, Anthropic's ``content_block_start``, pings. A loop over an SDK's stream may thus run more
+    often than ``chunks_sent`` says.
+
+    Attributes:
+        provider: who was asked.
+        path: the URL's path, or the method of the client.
+        model: the model that was asked, or None.
+        messages: the conversation, as the request gave it; a prompt is one message of the user.
+        tools: the tools that the request offers, as it gave them.
+        params: everything else that the request said.
+        headers: as sent, credentials redacted.
+        streaming: whether a stream was asked for.
+        opened_at: the caller's line.
+    """
+
+    provider: str
+    path: str
+    model: str | None
+    messages: list[Mapping[str, Any]]
+    params: dict[str, Any]
+    tools: list[Mapping[str, Any]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    streaming: bool
+    opened_at: CallSite
+    _entry: Entry = field(default_factory=Entry, init=False)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.number} to {self.provider} {self.path}, opened at {self.opened_at}: {self.text[:80]!r}>"
+
+    def __str__(self) -> str:
+        """Return which stream this is, for a message."""
+        return (
+            f"stream of {self.provider} {self.path} (request {self.number}, {self.state},"
+            f" {self._entry.amount_read()} read, opened at {self.opened_at})"
+        )
+
+    # What was asked.
+
+    @property
+    def number(self) -> int:
+        """The position in the record of requests, from 1."""
+        return self._entry.number
+
+    @property
+    def text(self) -> str:
+        """The text of the last message of the user."""
+        for message in reversed(self.messages):
+            if message.get("role", "user") == "user":
+                return message_text(message)
+        return ""
+
+    @property
+    def turn(self) -> int:
+        """Which turn of the model is asked for: 1 until it has spoken; all it says in one go is one turn."""
+        spoken = [message.get("role") == "assistant" for message in self.messages]
+        return 1 + sum(1 for before, now in zip([False, *spoken], spoken, strict=False) if now and not before)
+
+    @property
+    def tool_results(self) -> list[str]:
+        """The text of the tools' results that have come since the model last spoke."""
+        results = []
+        for message in reversed(self.messages):
+            if message.get("role") == "assistant":
+                break
+            if message.get("role") == "tool":
+                results.append(message_text(message))
+        return results[::-1]
+
+    @property
+    def tool_names(self) -> list[str]:
+        """The names of the tools that the request offers, in every provider's shape."""
+        declared = (one for tool in self.tools for one in tool.get("functionDeclarations") or [tool])
+        return [str(name) for one in declared if (name := one.get("function", one).get("name"))]
+
+    # What became of it.
+
+    @property
+    def state(self) -> State:
+        """What became of the stream.
+
+        ``open``; ``exhausted`` (read to its end); ``closed`` (by the consumer); ``cancelled`` (``cancel()`` or
+        ``timeout=``); ``broken`` (by a fault); ``dropped`` (never closed: garbage collected, or its server stopped).
+        """
+        return self._entry.state
+
+    @property
+    def chunks_sent(self) -> int:
+        """How many chunks of the script were handed to the consumer; frames without content do not count."""
+        return self._entry.chunks_sent
+
+    @property
+    def chunk_count(self) -> int | None:
+        """How many chunks of the script a whole reading would have got; None where there is no end."""
+        return self._entry.chunk_count
+
+    @property
+    def chunks_wasted(self) -> int:
+        """How many chunks were generated for nobody: they had arrived, and the consumer never took them."""
+        return self._entry.chunks_wasted
+
+    def assert_closed(self, *, within: float | None = None, after_chunk: int | None = None) -> None:
+        """Assert that the consumer left the stream properly: read to its end, closed, cancelled, or broken by a fault.
+
+        Args:
+            within: the longest time, in seconds, between the last chunk handed over and the closing. A stream that is
+                still open is waited for as long, unless it plays in the running loop, which waiting would block.
+            after_chunk: the consumer must have left after at most so many chunks.
+
+        Raises:
+            AssertionError: it did not.
+        """
+        if within:
+            self._entry.wait_settled(within)
+        if problem := self._complaint(within, after_chunk):
+            raise AssertionError(f"{self} {problem}{self._waste()}")
+
+    def _complaint(self, within: float | None, after_chunk: int | None) -> str:
+        entry = self._entry
+        if self.state == "open":
+            return f"is still open. {entry.remedy}"
+        if self.state == "dropped":
+            return f"was dropped: its consumer never closed it. {entry.remedy}"
+        if after_chunk is not None and entry.chunks_sent > after_chunk:
+            return f"was left after chunk {entry.chunks_sent}, not after chunk {after_chunk}."
+        took = (entry.left_at or 0.0) - entry.last_sent_at
+        if within is not None and took > within:
+            return f"was closed {took:.3g} s after its last chunk, not within {within:.3g} s."
+        return ""
+
+    def _waste(self) -> str:
+        wasted = self.chunks_wasted
+        return f" {wasted} {'chunk was' if wasted == 1 else 'chunks were'} generated for nobody." if wasted else ""
+
+
+def redacted(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers with everything that looks like a credential replaced."""
+    return {name: "[redacted]" if _SECRET.search(name) else value for name, value in headers.items()}
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    """Return the text of one message: its content, or the text parts of it."""
+    content = message.get("content", "")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, Iterable):
+        return ""
+    parts = (part if isinstance(part, str) else part.get("text", "") for part in content)
+    return "".join(part for part in parts if isinstance(part, str))
