@@ -5,19 +5,16 @@ Whatever takes, checks or lists these keywords derives them from here.
 
 # Without `from __future__ import annotations`: the annotations below are shown to users by `help()`, as types.
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
-from pytest_mockstream._base.legal import did_you_mean
+from pytest_mockstream._base import keywords
 
 from .chunks import Usage
 from .shape import Between, Fragment, LineEnding
 from .steps import Chunking
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 class PacingOptions(TypedDict, total=False):
@@ -55,25 +52,8 @@ DEFAULTS: Mapping[str, Any] = {**dict.fromkeys(SCRIPT_OPTIONS), "chunking": "wor
 
 
 def check_names(options: Mapping[str, object]) -> None:
-    """Refuse keywords that do not exist, as Python does where a function lists its own.
-
-    Raises:
-        TypeError: it names the keyword with its value, the nearest one that exists, and all of them.
-    """
-    for name, value in options.items():
-        if name not in SCRIPT_OPTIONS:
-            near = did_you_mean(name, SCRIPT_OPTIONS)
-            msg = f"there is no keyword {name}={value!r}.{near} The keywords are {', '.join(SCRIPT_OPTIONS)}"
-            raise TypeError(msg)
+    """Refuse keywords that do not exist; raises ``TypeError``."""
+    keywords.check_names(options, SCRIPT_OPTIONS)
 
 
-def lists_options(function: F) -> F:
-    """Have ``help()`` list the keywords that a function takes as ``**options: Unpack[ScriptOptions]``."""
-    signature = inspect.signature(function)
-    listed = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=DEFAULTS[name], annotation=annotation)
-        for name, annotation in ScriptOptions.__annotations__.items()
-    ]
-    own = [given for given in signature.parameters.values() if given.kind is not inspect.Parameter.VAR_KEYWORD]
-    function.__signature__ = signature.replace(parameters=[*own, *listed])  # type: ignore[attr-defined] # as PEP 362 has it
-    return function
+lists_options = keywords.lists(ScriptOptions, DEFAULTS)

@@ -6,19 +6,25 @@ The wall: it puts playbook, script and stream together and does no waiting of it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from pytest_mockstream._base.callsite import calling_site
 from pytest_mockstream._base.errors import ScriptError
-from pytest_mockstream._base.legal import duration, integer, one_of
-from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, Producer
+from pytest_mockstream._base.legal import duration, one_of
+from pytest_mockstream.doors.settings import (
+    DoorOptions,
+    Producer,
+    buffer_size_of,
+    door_settings,
+    lists_door_options,
+    producer_of,
+)
 from pytest_mockstream.playback import Playback
 from pytest_mockstream.playbook.ledger import begin
 from pytest_mockstream.playbook.playbook import Playbook
 from pytest_mockstream.playbook.request import Request, message_text
-from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
+from pytest_mockstream.playbook.scripting import Scripted, default_script
 from pytest_mockstream.script.chunks import CompletedToolCall, Completion, StreamChunk
-from pytest_mockstream.script.pacing import Pacing
 
 from .stream import Errors, MockStream
 
@@ -26,9 +32,7 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 Message: TypeAlias = Mapping[str, Any]
 
-_producer = one_of("inline", "background")
 _errors = one_of("raise", "chunk")
-_buffer_size = integer(at_least=1)
 
 
 class MockStreamClient(Scripted):
@@ -51,33 +55,12 @@ class MockStreamClient(Scripted):
         ScriptError: a value is not legal.
     """
 
-    def __init__(
-        self,
-        *,
-        default_text: str = DEFAULT_TEXT,
-        delay: float | str | None = None,
-        ttft: float | str | None = None,
-        jitter: float | str | None = None,
-        seed: int | None = None,
-        tokens_per_second: float | None = None,
-        producer: Producer = "inline",
-        buffer_size: int = DEFAULT_BUFFER_SIZE,
-        provider: str = "mock",
-        model: str = "mock-model",
-    ) -> None:
-        self._pacing = Pacing(
-            delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
-            ttft=ttft,  # type: ignore[arg-type]
-            jitter=jitter,  # type: ignore[arg-type]
-            seed=seed,
-            tokens_per_second=tokens_per_second,
-        )
-        self._producer = _producer(producer, "producer")
-        self._buffer_size = _buffer_size(buffer_size, "buffer_size")
-        self._default_text = default_text
+    @lists_door_options
+    def __init__(self, *, provider: str = "mock", model: str = "mock-model", **options: Unpack[DoorOptions]) -> None:
+        self._settings = door_settings(options, DoorOptions, "provider", "model")
         self._provider = provider
         self._model = model
-        super().__init__(Playbook(default_script(default_text), name="mock_stream_client"))
+        super().__init__(Playbook(default_script(self.default_text), name="mock_stream_client"))
 
     def __repr__(self) -> str:
         return f"<MockStreamClient {self._provider}, {len(self.requests)} requests>"
@@ -85,7 +68,7 @@ class MockStreamClient(Scripted):
     @property
     def default_text(self) -> str:
         """What every request gets as long as nothing was ever queued."""
-        return self._default_text
+        return self._settings.default_text
 
     @property
     def provider(self) -> str:
@@ -190,8 +173,9 @@ class MockStreamClient(Scripted):
         timeout: float | str | None = None,
         errors: Errors = "raise",
     ) -> MockStream:
-        background = self._producer if producer is None else _producer(producer, "producer")
-        size = self._buffer_size if buffer_size is None else _buffer_size(buffer_size, "buffer_size")
+        settings = self._settings
+        background = settings.producer if producer is None else producer_of(producer, "producer")
+        size = settings.buffer_size if buffer_size is None else buffer_size_of(buffer_size, "buffer_size")
         limit = None if timeout is None else duration(timeout, "timeout")
         _errors(errors, "errors")
         messages = _messages(prompt, prompts="complete" in path)
@@ -205,7 +189,7 @@ class MockStreamClient(Scripted):
             opened_at=calling_site(),
         )
         script = self._playbook.answer(request)
-        schedule = script.schedule(pacing=self._pacing, salt=request.number, prompt_tokens=_words(messages))
+        schedule = script.schedule(pacing=settings.pacing, salt=request.number, prompt_tokens=_words(messages))
         playback: Playback[StreamChunk] = Playback(
             schedule, buffer_size=size, timeout=limit, gates=script.gates, background=background == "background"
         )

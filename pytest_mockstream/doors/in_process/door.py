@@ -6,15 +6,14 @@ The wall: knows hosts and playbooks, no HTTP library.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from ipaddress import ip_address
 
 from pytest_mockstream._base.callsite import awaiting_site
 from pytest_mockstream.doors.answer import HTTPRequest, answer
 from pytest_mockstream.doors.delivery import Answer
 from pytest_mockstream.doors.remedies import remedy_for
+from pytest_mockstream.doors.settings import DoorSettings
 from pytest_mockstream.playbook.playbook import Playbook
-from pytest_mockstream.script.pacing import Pacing
 from pytest_mockstream.wire import provider_of
 
 #: Where Ollama listens unless told otherwise (https://docs.ollama.com/faq); the one provider on loopback.
@@ -30,35 +29,20 @@ class Door:
 
     Args:
         playbook: has the scripts and keeps the record.
-        pacing: decides what scripts leave open.
-        producer: ``"inline"`` or ``"background"``.
-        buffer_size: how many frames the producer may be ahead of its reader.
-        passthrough: hosts (or ``"host:port"``) that are let out to the network.
-        intercept: hosts (or ``"host:port"``) that are answered although they are on loopback.
+        settings: how streams are played.
 
     Attributes:
         is_open: whether it answers; once closed, everything goes its own way again.
-        passthrough: see above.
-        intercept: see above.
+        passthrough: hosts (or ``"host:port"``) that are let out to the network, in lower case.
+        intercept: hosts (or ``"host:port"``) that are answered although they are on loopback, in lower case.
     """
 
-    def __init__(
-        self,
-        playbook: Playbook,
-        *,
-        pacing: Pacing,
-        producer: str,
-        buffer_size: int,
-        passthrough: Iterable[str] = (),
-        intercept: Iterable[str] = (),
-    ) -> None:
+    def __init__(self, playbook: Playbook, settings: DoorSettings) -> None:
         self.playbook = playbook
         self.is_open = False
-        self.passthrough = {host.lower() for host in passthrough}
-        self.intercept = {host.lower() for host in intercept}
-        self._pacing = pacing
-        self._background = producer == "background"
-        self._buffer_size = buffer_size
+        self.passthrough: set[str] = set()
+        self.intercept: set[str] = set()
+        self._settings = settings
 
     def answers(self, host: str, port: int | None) -> bool:
         """Tell whether a request to this host is answered here; it goes its own way if not."""
@@ -84,9 +68,9 @@ class Door:
             self.playbook,
             incoming,
             opened_at=awaiting_site(frame),
-            pacing=self._pacing,
-            buffer_size=self._buffer_size,
-            background=self._background,
+            pacing=self._settings.pacing,
+            buffer_size=self._settings.buffer_size,
+            background=self._settings.producer == "background",
         )
         answered.entry.remedy = remedy_for(frame, answered.entry.remedy)
         return answered

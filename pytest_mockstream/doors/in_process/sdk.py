@@ -9,14 +9,12 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from pytest_mockstream._base.errors import ScriptError
-from pytest_mockstream._base.legal import integer, one_of
-from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, Producer
+from pytest_mockstream.doors.settings import DoorOptions, door_settings, lists_door_options
 from pytest_mockstream.playbook.playbook import Playbook
-from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
-from pytest_mockstream.script.pacing import Pacing
+from pytest_mockstream.playbook.scripting import Scripted, default_script
 
 from .intercept import Door, opened
 
@@ -29,8 +27,6 @@ _ENVIRONMENT = (
     ("GEMINI_API_KEY", FAKE_KEY, ("GOOGLE_API_KEY",)),
     ("LITELLM_LOCAL_MODEL_COST_MAP", "True", ()),
 )
-_producer = one_of("inline", "background")
-_buffer_size = integer(at_least=1)
 
 
 class MockStreamSDK(Scripted):
@@ -61,34 +57,14 @@ class MockStreamSDK(Scripted):
         ...     openai.OpenAI().chat.completions.create(...)
     """
 
+    @lists_door_options
     def __init__(
-        self,
-        *,
-        default_text: str = DEFAULT_TEXT,
-        delay: float | str | None = None,
-        ttft: float | str | None = None,
-        jitter: float | str | None = None,
-        seed: int | None = None,
-        tokens_per_second: float | None = None,
-        producer: Producer = "inline",
-        buffer_size: int = DEFAULT_BUFFER_SIZE,
-        passthrough: Iterable[str] = (),
-        intercept: Iterable[str] = (),
+        self, *, passthrough: Iterable[str] = (), intercept: Iterable[str] = (), **options: Unpack[DoorOptions]
     ) -> None:
-        super().__init__(Playbook(default_script(default_text), name="mock_stream_sdk"))
-        self._default_text = default_text
-        self._door = Door(
-            self._playbook,
-            pacing=Pacing(
-                delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
-                ttft=ttft,  # type: ignore[arg-type]
-                jitter=jitter,  # type: ignore[arg-type]
-                seed=seed,
-                tokens_per_second=tokens_per_second,
-            ),
-            producer=_producer(producer, "producer"),
-            buffer_size=_buffer_size(buffer_size, "buffer_size"),
-        )
+        settings = door_settings(options, DoorOptions, "passthrough", "intercept")
+        super().__init__(Playbook(default_script(settings.default_text), name="mock_stream_sdk"))
+        self._default_text = settings.default_text
+        self._door = Door(self._playbook, settings)
         self.passthrough(*_hosts("passthrough", passthrough))
         self.intercept(*_hosts("intercept", intercept))
         self._opened = ExitStack()

@@ -14,18 +14,19 @@ import os
 import warnings
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import h11
 
 from pytest_mockstream._base.errors import ScriptError, UnclosedStreamWarning
 from pytest_mockstream._base.legal import duration, integer, one_of
 from pytest_mockstream.doors.answer import Answer, HTTPRequest, answer
+from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, ServerOptions, door_settings, lists_server_options
 from pytest_mockstream.playbook.ledger import State
 from pytest_mockstream.playbook.playbook import Playbook
 from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.playbook.script_file import ScriptFile
-from pytest_mockstream.playbook.scripting import DEFAULT_TEXT, Scripted, default_script
+from pytest_mockstream.playbook.scripting import Scripted, default_script
 from pytest_mockstream.script.pacing import Pacing
 
 from .callers import Callers, client, watched
@@ -73,35 +74,27 @@ class MockStreamServer(Scripted):
         ScriptError: a value is not legal.
     """
 
+    @lists_server_options
     def __init__(
         self,
         *,
-        default_text: str = DEFAULT_TEXT,
-        delay: float | str | None = None,
-        ttft: float | str | None = None,
-        jitter: float | str | None = None,
-        seed: int | None = None,
-        tokens_per_second: float | None = None,
-        buffer_size: int = 100,
         host: str = "127.0.0.1",
         port: int = 0,
         max_body: int = 8 * 2**20,
         request_timeout: float | str = 30.0,
         record: int | None = None,
         cors: bool = False,
+        **options: Unpack[ServerOptions],
     ) -> None:
-        self._pacing = Pacing(
-            delay=delay,  # type: ignore[arg-type] # text is turned into seconds there
-            ttft=ttft,  # type: ignore[arg-type]
-            jitter=jitter,  # type: ignore[arg-type]
-            seed=seed,
-            tokens_per_second=tokens_per_second,
+        settings = door_settings(
+            options, ServerOptions, "host", "port", "max_body", "request_timeout", "record", "cors"
         )
-        self._buffer_size = _at_least_one(buffer_size, "buffer_size")
+        self._pacing = settings.pacing
+        self._buffer_size = settings.buffer_size
         self._keep = record
         self._cors = _CORS if cors else {}
         self._host = host
-        self._default_text = default_text
+        self._default_text = settings.default_text
         self._thread = LoopThread(f"mockstream server {host}")
         self._cut_off: list[Answer] = []
         self._callers: Callers = {}
@@ -111,7 +104,7 @@ class MockStreamServer(Scripted):
             request_seconds=duration(request_timeout, "request_timeout"),
         )
         self._listener = Listener(self._respond, host=host, port=port, limits=limits)
-        super().__init__(self._new_playbook(default_text))
+        super().__init__(self._new_playbook(self._default_text))
 
     def __repr__(self) -> str:
         state = self.url if self._thread.is_running else "stopped"
@@ -169,7 +162,7 @@ class MockStreamServer(Scripted):
         cut_off, self._cut_off = self._cut_off, []
         return [answered for answered in cut_off if answered.entry.settle(state)]
 
-    def reset(self, *, pacing: Pacing | None = None, buffer_size: int = 100) -> None:
+    def reset(self, *, pacing: Pacing | None = None, buffer_size: int = DEFAULT_BUFFER_SIZE) -> None:
         """Be as new: end every stream, forget all scripts and requests, accept connections.
 
         Args:
