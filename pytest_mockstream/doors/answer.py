@@ -60,8 +60,13 @@ from pytest_mockstream.wire import (
 )
 
 from .delivery import Answer, ChunkCounter, Close
+from .unknown import unknown_path
 
-__all__ = ["Answer", "Close", "Frame", "HTTPRequest", "answer"]
+__all__ = ["PROVIDERS", "WIRE_PROVIDERS", "Answer", "Close", "Frame", "HTTPRequest", "answer"]
+
+#: Whom a request can be for where the path alone says it, and where the host says it, too.
+WIRE_PROVIDERS = tuple(dict.fromkeys(endpoint.provider for endpoint in ENDPOINTS))
+PROVIDERS = tuple(dict.fromkeys((*WIRE_PROVIDERS, *HOSTS.values())))
 
 # What reading JSON of any shape runs into, where a field is not what its format says.
 _WRONG_TYPES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
@@ -113,6 +118,7 @@ def answer(
     pacing: Pacing | None = None,
     buffer_size: int = 100,
     background: bool = False,
+    way_out: str = "",
 ) -> Answer:
     """Answer a request; call it where the frames will be read, in the running loop if there is one.
 
@@ -123,8 +129,9 @@ def answer(
         pacing: decides what the script leaves open.
         buffer_size: how many frames the producer may be ahead of the reader.
         background: run the producer as a task or thread.
+        way_out: what the user can do about a path that is not known; a sentence.
     """
-    return _Answering(playbook, incoming, opened_at, pacing, buffer_size, background).answer()
+    return _Answering(playbook, incoming, opened_at, pacing, buffer_size, background, way_out).answer()
 
 
 @dataclass(slots=True)
@@ -137,6 +144,7 @@ class _Answering:
     pacing: Pacing | None
     buffer_size: int
     background: bool
+    way_out: str
 
     def answer(self) -> Answer:
         method, headers = self.incoming.method.upper(), self.incoming.lower_headers
@@ -146,7 +154,8 @@ class _Answering:
             allowed = sorted({endpoint.method for endpoint, _ in there})
             if allowed:
                 return self._refuse(405, there[0][0], f"this path is asked with {' or '.join(allowed)}.")
-            return self._refuse(404, None, f"nothing is known of this path. {_known()}")
+            why = unknown_path(self.incoming.path, self.incoming.host)
+            return self._refuse(404, None, why + (f"\n  {self.way_out}" if self.way_out else ""))
         endpoint, groups = found
         try:
             body = {} if method == "GET" else _json_object(self.incoming.body)
@@ -261,11 +270,6 @@ def _headers(content_type: str, request: Request, script: Script | None = None) 
     if isinstance(fault, HTTPError) and fault.retry_after is not None:
         headers["retry-after"] = f"{fault.retry_after:g}"
     return headers
-
-
-def _known() -> str:
-    paths = "\n".join(f"    {endpoint.shown}" for endpoint in ENDPOINTS)
-    return f"Known, at any host and behind any prefix:\n{paths}\n  Hosts known by name: {', '.join(HOSTS)}."
 
 
 def _without_secrets(value: Any) -> Any:

@@ -257,6 +257,12 @@ class Playback(Generic[T]):
         return self._look().produced
 
     @property
+    def held_at(self) -> Gate | None:
+        """The closed gate that the producer stands at, if it stands at one."""
+        gate = self._channel.held_at
+        return None if gate is None or gate.is_open else gate
+
+    @property
     def timed_out(self) -> bool:
         """Whether ``timeout`` ran out before the producer ended."""
         return self._channel.has_timeout and self.ending is End.TIMED_OUT

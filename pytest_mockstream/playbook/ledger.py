@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from pytest_mockstream._base.notifier import Notifier
+from pytest_mockstream._base.wording import counted
 
 if TYPE_CHECKING:
     from .request import Request
@@ -139,10 +140,10 @@ class Entry:
 
     def amount_read(self) -> str:
         """Return how much the consumer has read, for a message."""
-        of = "" if self.chunk_count is None else f" of {self.chunk_count}"
-        count = self.chunks_sent if self.chunk_count is None else self.chunk_count
         bare = " (only frames without content)" if self.has_bare_frames and not self.chunks_sent else ""
-        return f"{self.chunks_sent}{of} {'chunk' if count == 1 else 'chunks'}{bare}"
+        if self.chunk_count is None:
+            return counted(self.chunks_sent, "chunk") + bare
+        return f"{self.chunks_sent} of {counted(self.chunk_count, 'chunk')}{bare}"
 
 
 def entry_of(request: Request) -> Entry:

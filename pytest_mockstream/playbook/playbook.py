@@ -8,18 +8,22 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.errors import MockStreamError, ScriptError, UnexpectedRequestError, UnusedScriptError
-from pytest_mockstream._base.legal import integer
+from pytest_mockstream._base.legal import did_you_mean, integer
+from pytest_mockstream._base.wording import counted
 from pytest_mockstream.script.script import Script
 
 from .ledger import entry_of
 from .request import Request
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
+_SHOWN = 5  # requests in a message; the first ones say what went wrong
 
 # Every playbook there is: a sweep plays the same scripts again.
 _playbooks: weakref.WeakSet[Playbook] = weakref.WeakSet()
@@ -70,6 +74,10 @@ class Condition:
 
     def holds(self, request: Request) -> bool:
         """Tell whether a request is meant."""
+        return self.may_hold(request) and (self.predicate is None or bool(self.predicate(request)))
+
+    def may_hold(self, request: Request) -> bool:
+        """Tell whether a request is meant, as far as that can be told without asking the predicate."""
         return (
             (self.contains is None or self.contains in request.text)
             and (self.matches is None or re.search(self.matches, request.text) is not None)
@@ -78,7 +86,6 @@ class Condition:
             and (self.tool is None or self.tool in request.tool_names)
             and (self.tool_result_contains is None or self.tool_result_contains in "\n".join(request.tool_results))
             and (self.turn is None or self.turn == request.turn)
-            and (self.predicate is None or bool(self.predicate(request)))
         )
 
     def __str__(self) -> str:
@@ -88,11 +95,23 @@ class Condition:
         return f"when({', '.join(said)})" if said else "any request"
 
 
-@dataclass(slots=True)
-class _Entry:
+@dataclass(slots=True, eq=False)
+class _Queued:
+    """A script in the queue.
+
+    Attributes:
+        script: what is played.
+        condition: for which requests.
+        queued_at: the line that queued it.
+        played: how many requests it has answered.
+        is_told: whether an error has already said that it was not played.
+    """
+
     script: Script
     condition: Condition
+    queued_at: CallSite | None = None
     played: int = 0
+    is_told: bool = False
 
     @property
     def is_left(self) -> bool:
@@ -100,11 +119,22 @@ class _Entry:
 
     @property
     def is_used(self) -> bool:
-        return self.played >= (self.script.times or 1)
+        return self.is_told or self.played >= (self.script.times or 1)
 
     def __str__(self) -> str:
-        times = "any number of times" if self.script.times is None else f"{self.script.times}x"
-        return f"{self.script!r} for {self.condition} (played {self.played}, meant {times})"
+        at = "" if self.queued_at is None else f", queued at {self.queued_at}"
+        times = self.script.times
+        meant = f"of {counted(times, 'time')}" if times is not None else "times, meant for any number"
+        return f"{self.script!r} for {self.condition}{at} (played {self.played} {meant})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Misdirected:
+    """A request that got a default text here, while a script was queued for it elsewhere."""
+
+    request: Request
+    elsewhere: Playbook
+    queued: _Queued
 
 
 class Playbook:
@@ -116,20 +146,27 @@ class Playbook:
     Args:
         default: what is played when nothing was ever queued.
         name: what the user calls us, for messages.
+        providers: every provider that a request can come for, where that is known.
     """
 
-    def __init__(self, default: Script, *, name: str) -> None:
+    def __init__(self, default: Script, *, name: str, providers: Collection[str] | None = None) -> None:
         self.default = default
         self.name = name
         self.requests: list[Request] = []
         self.unexpected: list[MockStreamError] = []
-        self._entries: list[_Entry] = []
+        self._providers = providers
+        self._entries: list[_Queued] = []
+        self._unanswered: list[tuple[Condition, CallSite]] = []
+        self._misdirected: list[_Misdirected] = []
+        self._is_verified = False
         self._defaulted: Request | None = None
         self._count = 0
         #: Stands between a request and its script: gets the request, and what picks the script from the queue.
         self.stand_in: Callable[[Request, Callable[[Request], Script]], Script] | None = None
         #: Lets every request be recorded that was made by now; a door that hears of them later puts its own here.
         self.catch_up: Callable[[], None] = lambda: None
+        #: Whether requests of the whole process can come here now; a door that catches them puts its own here.
+        self.is_open: Callable[[], bool] = lambda: False
         self._lock = threading.Lock()
         _playbooks.add(self)
 
@@ -138,6 +175,7 @@ class Playbook:
         with self._lock:
             entries = [(entry, entry.played) for entry in self._entries]
             requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
+            unanswered, misdirected = self._unanswered[:], self._misdirected[:]
             count = self._count
 
         def restore() -> None:
@@ -148,12 +186,38 @@ class Playbook:
                 self.requests[:] = requests
                 self.unexpected[:] = unexpected
                 self._defaulted = defaulted
+                self._unanswered = unanswered[:]
+                self._misdirected = misdirected[:]
                 self._count = count
 
         return restore
 
-    def queue(self, script: Script, condition: Condition) -> None:
+    def promise(self, condition: Condition, site: CallSite) -> None:
+        """Note that a script for these requests is going to be queued.
+
+        Raises:
+            ScriptError: no request can fulfil the condition.
+        """
+        provider, legal = condition.provider, self._providers
+        if provider is not None and legal is not None and provider not in legal:
+            near = did_you_mean(provider.lower(), legal)
+            known = ", ".join(legal)
+            msg = f"when(provider={provider!r}) fits no request to {self.name}.{near} Give one of {known}"
+            raise ScriptError(msg)
+        self._is_verified = False
+        self._unanswered.append((condition, site))
+
+    def fulfil(self, condition: Condition) -> None:
+        """Note that somebody has said what such requests get, be it right or wrong."""
+        self._unanswered = [(other, site) for other, site in self._unanswered if other is not condition]
+
+    def queue(self, script: Script, condition: Condition, *, site: CallSite | None = None) -> None:
         """Add a script to the end of the queue.
+
+        Args:
+            script: what to play.
+            condition: for which requests.
+            site: the line that queues it.
 
         Raises:
             ScriptError: a request was already answered with the default text; this script comes too late for it.
@@ -166,7 +230,8 @@ class Playbook:
                     " Queue every script before the first request."
                 )
                 raise ScriptError(msg)
-            self._entries.append(_Entry(script, condition))
+            self._is_verified = False
+            self._entries.append(_Queued(script, condition, site))
 
     def answer(self, request: Request) -> Script:
         """Record a request and return the script that answers it.
@@ -182,6 +247,7 @@ class Playbook:
     def _pick(self, request: Request) -> Script:
         if not self._entries:
             self._defaulted = self._defaulted or request
+            self._misdirected += self._meant_elsewhere(request)
             return self.default
         for entry in self._entries:
             if entry.is_left and entry.condition.holds(request):
@@ -212,19 +278,33 @@ class Playbook:
         entry_of(request).number = self._count
         self.requests.append(request)
 
+    def _meant_elsewhere(self, request: Request) -> list[_Misdirected]:
+        """Return the scripts for such a request that wait at other doors which are open, too."""
+        return [
+            _Misdirected(request, other, queued)
+            for other in playbooks()
+            if other is not self and other.is_open() and not other._is_verified
+            for queued in other._entries[:]
+            if queued.is_left and queued.condition.may_hold(request)
+        ]
+
     def _nothing_left(self, request: Request) -> str:
-        queued = "\n".join(f"    {entry}" for entry in self._entries)
-        meant = [entry for entry in self._entries if entry.is_left]
-        why = (
-            f"{len(meant)} of {len(self._entries)} scripts are left, but none is meant for it"
-            if meant
-            else f"All {len(self._entries)} scripts that were queued have been played"
-        )
+        count = len(self._entries)
+        left = sum(queued.is_left for queued in self._entries)
+        if left:
+            is_left = "is left" if left == 1 else "are left"
+            why = f"{left} of {counted(count, 'script')} {is_left}, but not for such a request"
+        elif count == 1:
+            why = "The one script that was queued has been played"
+        else:
+            why = f"All {count} scripts that were queued have been played"
+        elsewhere = {found.elsewhere.name for found in self._meant_elsewhere(request)}
         return (
             f"no script left for {request.path} (request {request.number}, at {request.opened_at}).\n"
-            f"  It asked {request.model or 'no model'} of {request.provider}: {request.text[:80]!r}\n"
-            f"  {why}:\n{queued}\n"
+            f"  It asked {_asked(request)}\n"
+            f"  {why}:\n{_listed(self._entries)}\n"
             f"  Queue one more with {self.name}.respond(...), or play one again and again with times=None."
+            + "".join(f"\n  {name} is open, too, and has a script for such a request." for name in sorted(elsewhere))
         )
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:
@@ -236,19 +316,44 @@ class Playbook:
         Raises:
             MockStreamError: the first one that was raised: a request that nothing was scripted for
                 (``UnexpectedRequestError``), or a script that its request's format cannot say (``ScriptError``).
-            UnusedScriptError: scripts were never asked for.
+            UnexpectedRequestError: a request got a default text, and the script for it waited at another open door.
+            UnusedScriptError: scripts were never asked for, or a ``when`` has no ``respond``.
         """
+        self._is_verified = True
         if self.unexpected:
             raise self.unexpected[0]
-        left = [entry for entry in self._entries if not entry.is_used]
+        self._verify_directions()
+        if self._unanswered:
+            raise UnusedScriptError(self._without_respond())
+        left = [queued for queued in self._entries if not queued.is_used]
         if left and unused == "error":
-            listed = "\n".join(f"    {entry}" for entry in left)
-            msg = (
-                f"{len(left)} of {len(self._entries)} scripts were never played, or not as often as meant:\n{listed}\n"
-                f"  {len(self.requests)} requests came. Remove the script, or make the code under test ask for it;"
-                ' @pytest.mark.mockstream(unused="allow") lets scripts go unplayed.'
-            )
-            raise UnusedScriptError(msg)
+            raise UnusedScriptError(self._unplayed(left))
+
+    def _verify_directions(self) -> None:
+        """Raise if a request came to one door, and the script for it waited at another; told once for each script."""
+        ours = [(found, self) for found in self._misdirected]
+        theirs = [(found, other) for other in playbooks() for found in other._misdirected if found.elsewhere is self]
+        for found, got_by in (*ours, *theirs):
+            if not found.queued.is_used:
+                found.queued.is_told = True
+                raise UnexpectedRequestError(_misdirection(found, got_by.name))
+
+    def _without_respond(self) -> str:
+        listed = "\n".join(f"    {condition} at {site}" for condition, site in self._unanswered)
+        return f"nothing is queued for:\n{listed}\n  Write when(...).respond(...): when alone changes nothing."
+
+    def _unplayed(self, left: list[_Queued]) -> str:
+        was = "was" if len(left) == 1 else "were"
+        how = "played as often as meant" if any(queued.played for queued in left) else "played"
+        requests = "\n".join(f"    {r.number}. {r.path} at {r.opened_at}: {_asked(r)}" for r in self.requests[:_SHOWN])
+        more = len(self.requests) - _SHOWN
+        came = f"{counted(len(self.requests), 'request')} came:\n{requests}\n" if requests else "No request came.\n"
+        return (
+            f"{counted(len(left), 'script')} {was} not {how}:\n{_listed(left)}\n  {came}"
+            + (f"    and {more} more\n" if more > 0 else "")
+            + "  Remove the script, or make the code under test ask for it;"
+            ' @pytest.mark.mockstream(unused="allow") lets scripts go unplayed.'
+        )
 
     def clear(self) -> None:
         """Forget all scripts and requests."""
@@ -256,5 +361,25 @@ class Playbook:
             self._entries.clear()
             self.requests.clear()
             self.unexpected.clear()
+            self._unanswered.clear()
+            self._misdirected.clear()
             self._defaulted = None
             self._count = 0
+
+
+def _asked(request: Request) -> str:
+    model = "no model" if request.model is None else f"model {request.model!r}"
+    return f"{model} (provider {request.provider!r}): {request.text[:80]!r}"
+
+
+def _listed(entries: Iterable[_Queued]) -> str:
+    return "\n".join(f"    {queued}" for queued in entries)
+
+
+def _misdirection(found: _Misdirected, got_by: str) -> str:
+    request, meant_for = found.request, found.elsewhere.name
+    return (
+        f"{got_by} answered {request.path} (request {request.number}, at {request.opened_at}) with its default text,"
+        f" but the script for it waited at {meant_for}:\n{_listed([found.queued])}\n"
+        f"  Both are open in this test. Queue the script with {got_by}.respond(...), or use one of the two alone."
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias, TypeVar
 
@@ -86,12 +86,13 @@ class ScriptFileError(ScriptError):
         self.problems = tuple(problems)
 
 
-def parse_script_file(text: str, *, name: str) -> ScriptFile:
+def parse_script_file(text: str, *, name: str, providers: Collection[str] | None = None) -> ScriptFile:
     """Return what a script file says.
 
     Args:
         text: the content of the file.
         name: the file's name, for messages.
+        providers: every provider that a request can come for; None checks none.
 
     Raises:
         ScriptFileError: something in it cannot be played; it lists everything that is wrong.
@@ -100,7 +101,7 @@ def parse_script_file(text: str, *, name: str) -> ScriptFile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScriptFileError([f"{name}: this is not TOML: {error}"]) from None
-    reader = _Reader()
+    reader = _Reader(providers)
     found = reader.file(data)
     if reader.problems:
         lines = _lines(text, [place for place, _ in reader.problems])
@@ -112,8 +113,9 @@ def parse_script_file(text: str, *, name: str) -> ScriptFile:
 class _Reader:
     """Makes scripts of TOML values; after a mistake it goes on, to find the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, providers: Collection[str] | None) -> None:
         self.problems: list[tuple[Place, str]] = []
+        self._providers = providers
 
     def file(self, data: Mapping[str, Any]) -> ScriptFile:
         self._known(data, ("script", "default_text", *PACING_OPTIONS), ())
@@ -143,6 +145,11 @@ class _Reader:
             self._complain((*place, "when"), f"{when!r} is not a table such as {{ contains = 'weather' }}")
             when = {}
         self._known(when, _CONDITIONS, (*place, "when"))
+        provider = when.get("provider")
+        if self._providers is not None and isinstance(provider, str) and provider not in self._providers:
+            near = did_you_mean(provider.lower(), self._providers)
+            problem = f"{provider!r} fits no request: give one of {_listed(tuple(self._providers))}.{near}"
+            self._complain((*place, "when", "provider"), problem)
         condition = {key: when[key] for key in _CONDITIONS if key in when}
         return script, self._make(Condition, condition, (*place, "when")) or Condition()
 

@@ -6,8 +6,11 @@ It fills the playbook and reads it back; it plays nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Unpack
+from dataclasses import fields
+from typing import Literal, Never, Unpack
 
+from pytest_mockstream._base.callsite import calling_site
+from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream.script.options import DEFAULTS, ScriptOptions, check_names, lists_options
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import Step
@@ -19,11 +22,20 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 DEFAULT_TEXT = "This is a mock response, streamed one word at a time."
 _DEFAULT_SCRIPT = Script(DEFAULT_TEXT, times=None)
+_CONDITIONS = ", ".join(f"{field.name}=" for field in fields(Condition))
 
 
 def default_script(text: str) -> Script:
     """Return a script that answers any number of requests with a text."""
     return _DEFAULT_SCRIPT if text == DEFAULT_TEXT else Script(text, times=None)
+
+
+def _unnamed(value: object) -> str:
+    if isinstance(value, str):
+        return f"write when(contains={value!r}) for a text in the user's last message; the others are {_CONDITIONS}"
+    if callable(value):
+        return "write when(predicate=...) for a function that gets the request"
+    return f"write one of {_CONDITIONS}"
 
 
 class When:
@@ -39,14 +51,17 @@ class When:
     @lists_options
     def respond(self, *steps: Step | Script | str, **options: Unpack[ScriptOptions]) -> None:
         """Queue one script for the requests that meet the condition; see ``Scripted.respond``."""
-        self._playbook.queue(_script(steps, options), self._condition)
+        self._playbook.fulfil(self._condition)
+        self._playbook.queue(_script(steps, options), self._condition, site=calling_site())
 
 
 def _script(steps: tuple[Step | Script | str, ...], options: ScriptOptions) -> Script:
     """Return the script to queue: one script alone keeps its settings, except for those given here."""
+    check_names(options)
+    if not steps:
+        raise ScriptError('respond() has nothing to play: give it text or other steps, or "" for an empty answer')
     first = steps[0] if len(steps) == 1 else None
     if isinstance(first, Script):
-        check_names(options)
         said = {name: value for name, value in options.items() if value is not None or DEFAULTS[name] is not None}
         return Script(*first.steps, **{**first.options, **said})
     return Script(*steps, **options)
@@ -88,11 +103,12 @@ class Scripted:
             ScriptError: something in it cannot be played, or it comes after a request that it was meant for.
             TypeError: there is no such keyword.
         """
-        self.when().respond(*steps, **options)
+        self._check_reach()
+        When(self._playbook, Condition()).respond(*steps, **options)
 
     def when(
         self,
-        *,
+        *unnamed: Never,
         contains: str | None = None,
         matches: str | None = None,
         model: str | None = None,
@@ -107,6 +123,7 @@ class Scripted:
         A request must meet all the conditions that are given.
 
         Args:
+            *unnamed: nothing: every condition is named.
             contains: the user's last message contains this text.
             matches: this regular expression is found in the user's last message.
             model: the model that is asked for, exactly.
@@ -117,8 +134,11 @@ class Scripted:
             predicate: a function that takes the ``Request`` and returns whether the script is for it.
 
         Raises:
-            ScriptError: a condition is not legal.
+            ScriptError: a condition is not legal, no request can meet it, or there is none.
         """
+        self._check_reach()
+        if unnamed:
+            raise ScriptError(f"when({unnamed[0]!r}) does not say what to look at: {_unnamed(unnamed[0])}")
         condition = Condition(
             contains=contains,
             matches=matches,
@@ -129,7 +149,13 @@ class Scripted:
             turn=turn,
             predicate=predicate,
         )
+        if condition == Condition():
+            raise ScriptError(f"when() narrows nothing: give one of {_CONDITIONS}, or call respond(...) alone")
+        self._playbook.promise(condition, calling_site())
         return When(self._playbook, condition)
+
+    def _check_reach(self) -> None:
+        """Raise ``ScriptError`` if no request can come to this door as it is."""
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:
         """Raise the errors that the code under test may have swallowed; the fixture calls it at the end of the test.
@@ -139,7 +165,8 @@ class Scripted:
 
         Raises:
             UnexpectedRequestError: a request came that no script was left for.
-            UnusedScriptError: a script was not played as often as it should have been.
+            UnusedScriptError: a script was not played as often as it should have been, or a ``when`` has no
+                ``respond``.
         """
         self._playbook.verify(unused=unused)
 

@@ -172,3 +172,16 @@ def test_a_mistake_says_what_is_legal(text: str, told: str) -> None:
     (problem,) = problems(text)
 
     assert re.fullmatch(told, problem)
+
+
+def test_provider_that_no_request_is_for_is_told_with_its_line() -> None:
+    text = "[[script]]\nsteps = ['x']\nwhen = { provider = 'OpenAI' }\n"
+
+    with pytest.raises(ScriptFileError) as caught:
+        parse_script_file(text, name="demo.toml", providers=("openai", "ollama"))
+
+    assert list(caught.value.problems) == [
+        "demo.toml:3: script 1, when, provider: 'OpenAI' fits no request: give one of openai, ollama."
+        " Did you mean 'openai'?"
+    ]
+    assert parse_script_file(text, name="demo.toml").scripts

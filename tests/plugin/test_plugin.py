@@ -200,7 +200,7 @@ def test_unused_script_fails_the_test(pytester: pytest.Pytester) -> None:
 
     result.assert_outcomes(passed=2, failed=1, errors=1)
     result.stdout.fnmatch_lines(
-        ["*UnusedScriptError: 1 of 1 scripts were never played*", "FAILED *::test_that_failed_before - *"]
+        ["*UnusedScriptError: 1 script was not played:", "FAILED *::test_that_failed_before - *"]
     )
 
 

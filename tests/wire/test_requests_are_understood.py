@@ -246,12 +246,12 @@ def test_wrong_method_is_refused_with_the_right_one() -> None:
     assert "asked with POST" in str(answered.error)
 
 
-def test_refusal_lists_what_is_known() -> None:
+def test_refusal_lists_what_can_be_scripted() -> None:
     message = str(Door().post("/v1/nothing", {}).error)
 
     assert "POST …/chat/completions" in message
-    assert "GET …/api/tags" in message
-    assert "api.anthropic.com" in message
+    assert "POST …/api/generate" in message
+    assert "GET" not in message
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class MockStreamClient(Scripted):
         self._settings = door_settings(options, DoorOptions, "provider", "model")
         self._provider = provider
         self._model = model
-        super().__init__(Playbook(default_script(self.default_text), name="mock_stream_client"))
+        super().__init__(Playbook(default_script(self.default_text), name="mock_stream_client", providers=(provider,)))
 
     def __repr__(self) -> str:
         return f"<MockStreamClient {self._provider}, {len(self.requests)} requests>"

@@ -9,6 +9,7 @@ cancelled has taken nothing.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,7 @@ from pytest_mockstream._base.errors import (
     StreamTimeout,
     UnclosedStreamWarning,
 )
+from pytest_mockstream._base.wording import counted
 from pytest_mockstream.playback import End, Ending, Playback
 from pytest_mockstream.playbook.ledger import Entry, State, entry_of
 from pytest_mockstream.playbook.request import Request
@@ -39,8 +41,9 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
     """A scripted stream, read with ``for`` or ``async for``; clients make it.
 
     A read that is cancelled or times out loses nothing: the next read gives the chunk that was pending. One stream has
-    one reader at a time. Reading goes on to the end of what had arrived when the stream is cancelled, then raises;
-    after ``close`` it is over at once.
+    one reader at a time, and gives each chunk once: a second loop over one that was read to its end raises
+    ``ScriptError``. Reading goes on to the end of what had arrived when the stream is cancelled, then raises; after
+    ``close`` it is over at once.
     """
 
     __slots__ = ("__weakref__", "_deltas", "_entry", "_errors", "_over", "_playback", "_reader", "_request")
@@ -55,15 +58,28 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         self._entry = entry_of(request)
 
     def __repr__(self) -> str:
-        return f"<MockStream {self.state}, {self.chunks_read} chunks read, opened at {self._request.opened_at}>"
+        return f"<MockStream {self.state}, {self._entry.amount_read()} read, opened at {self._request.opened_at}>"
 
     # Reading.
 
     def __iter__(self) -> MockStream:
+        self._refuse_second_pass()
         return self
 
     def __aiter__(self) -> MockStream:
+        self._refuse_second_pass()
         return self
+
+    @property
+    def _is_exhausted(self) -> bool:
+        return self._over and self._entry.state == "exhausted"
+
+    def _refuse_second_pass(self) -> None:
+        if self._is_exhausted:
+            raise ScriptError(
+                f"{self!r} was read to its end already, and gives each chunk once: keep the chunks in a list, or call"
+                " read() or deltas(), which have what was read before, too"
+            )
 
     def __next__(self) -> StreamChunk:
         if not self._reader.acquire(blocking=False):
@@ -77,6 +93,11 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         return chunk
 
     async def __anext__(self) -> StreamChunk:
+        if asyncio._get_running_loop() is None:
+            raise ScriptError(
+                "`async for` and the a... methods need a running asyncio loop, and there is none here: read with `for`,"
+                " or run the coroutine with asyncio.run(...); in a trio program, read with `for` in a thread"
+            )
         if not self._reader.acquire(blocking=False):
             raise self._taken()
         try:
@@ -101,14 +122,16 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
 
     def deltas(self) -> list[str]:
         """Read to the end and return the text of each chunk that has any; raises as ``read`` does."""
-        for chunk in self:
-            _raise_error(chunk)
+        if not self._is_exhausted:
+            for chunk in self:
+                _raise_error(chunk)
         return list(self._deltas)
 
     async def adeltas(self) -> list[str]:
         """Do as ``deltas``, asynchronously."""
-        async for chunk in self:
-            _raise_error(chunk)
+        if not self._is_exhausted:
+            async for chunk in self:
+                _raise_error(chunk)
         return list(self._deltas)
 
     def _taken(self) -> ScriptError:
@@ -150,12 +173,13 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         return StreamChunk(index=self.chunks_read, error=error, timestamp=self._playback.now())
 
     def _error(self, ending: Ending | None) -> Exception | None:
-        after = f"after {self.chunks_read} chunks (opened at {self._request.opened_at})"
+        after = f"after {counted(self.chunks_read, 'chunk')} (opened at {self._request.opened_at})"
         match ending:
             case End.CANCELLED:
                 return StreamCancelled(f"the stream was cancelled {after}")
             case End.TIMED_OUT:
-                return StreamTimeout(f"the stream's timeout ran out {after}")
+                held = ". A Gate() held it that nobody has opened: call its open()" if self._playback.held_at else ""
+                return StreamTimeout(f"the stream's timeout ran out {after}{held}")
             case Disconnect():
                 return StreamDisconnected(f"the stream was disconnected {after}")
             case Malformed(data):

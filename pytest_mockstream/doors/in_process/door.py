@@ -71,6 +71,7 @@ class Door:
             pacing=self._settings.pacing,
             buffer_size=self._settings.buffer_size,
             background=self._settings.producer == "background",
+            way_out=f'{self.playbook.name}.passthrough("{incoming.host}") lets requests to this host out.',
         )
         answered.entry.remedy = remedy_for(frame, answered.entry.remedy)
         return answered

@@ -151,8 +151,11 @@ class Exchange:
 
     def _end(self, ending: Ending | None) -> None:
         if ending is None:
+            error = self._troubles.timed_out(begun=self._begun)
+            if self.answer.playback.held_at is not None:
+                error.add_note("pytest-mockstream: a Gate() held the stream that nobody has opened: call its open()")
             self.answer.leave("broken")
-            raise self._troubles.timed_out(begun=self._begun)
+            raise error
         if ending is End.LEFT:
             raise self._troubles.closed()
         close = self.answer.finished(ending)

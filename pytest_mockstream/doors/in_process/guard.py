@@ -98,7 +98,7 @@ def _check(door: Door, host: object, entrance: str) -> None:
     frame = sys._getframe(2)
     caller = _library_called(frame, entrance)
     error = UnexpectedRequestError(
-        f"{caller} tried to reach {name} ({provider}) round {door.playbook.name}, at {calling_site(frame)}; it was"
+        f"{caller} tried to bypass {door.playbook.name} and reach {name} ({provider}) at {calling_site(frame)}; it was"
         " refused, and nothing was sent.\n"
         f"  {door.playbook.name} answers what goes through httpx, httpx2 or aiohttp. For {caller}, use"
         f' mock_stream_server, or let the host out with passthrough=["{name}"].'

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream.doors.answer import PROVIDERS
 from pytest_mockstream.doors.settings import DoorOptions, door_settings, lists_door_options
 from pytest_mockstream.playbook.playbook import Playbook
 from pytest_mockstream.playbook.scripting import Scripted, default_script
@@ -62,9 +63,10 @@ class MockStreamSDK(Scripted):
         self, *, passthrough: Iterable[str] = (), intercept: Iterable[str] = (), **options: Unpack[DoorOptions]
     ) -> None:
         settings = door_settings(options, DoorOptions, "passthrough", "intercept")
-        super().__init__(Playbook(default_script(settings.default_text), name="mock_stream_sdk"))
+        super().__init__(Playbook(default_script(settings.default_text), name="mock_stream_sdk", providers=PROVIDERS))
         self._default_text = settings.default_text
-        self._door = Door(self._playbook, settings)
+        self._door = door = Door(self._playbook, settings)
+        self._playbook.is_open = lambda: door.is_open
         self.passthrough(*_hosts("passthrough", passthrough))
         self.intercept(*_hosts("intercept", intercept))
         self._opened = ExitStack()
@@ -84,6 +86,13 @@ class MockStreamSDK(Scripted):
     def intercept(self, *hosts: str) -> None:
         """Answer requests to these hosts, or ``"host:port"``, from now on, although they are on loopback."""
         self._door.intercept.update(map(str.lower, _hosts("intercept", hosts)))
+
+    def _check_reach(self) -> None:
+        if not self._door.is_open:
+            raise ScriptError(
+                "this MockStreamSDK is not open, so requests would go out to the network: write"
+                " `with MockStreamSDK() as sdk:` and queue scripts in that block, or take the fixture mock_stream_sdk"
+            )
 
     def __enter__(self) -> Self:
         """Open the door.

@@ -20,7 +20,7 @@ import h11
 
 from pytest_mockstream._base.errors import ScriptError, UnclosedStreamWarning
 from pytest_mockstream._base.legal import duration, integer, one_of
-from pytest_mockstream.doors.answer import Answer, HTTPRequest, answer
+from pytest_mockstream.doors.answer import WIRE_PROVIDERS, Answer, HTTPRequest, answer
 from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, ServerOptions, door_settings, lists_server_options
 from pytest_mockstream.playbook.ledger import State
 from pytest_mockstream.playbook.playbook import Playbook
@@ -268,8 +268,9 @@ class MockStreamServer(Scripted):
             self._cut_off.append(answered)
 
     def _new_playbook(self, default_text: str) -> Playbook:
-        playbook = Playbook(default_script(default_text), name=_NAME)
+        playbook = Playbook(default_script(default_text), name=_NAME, providers=WIRE_PROVIDERS)
         playbook.catch_up = self.catch_up
+        playbook.is_open = lambda: self._thread.is_running and self._playbook is playbook
         return playbook
 
     def _answer(self, playbook: Playbook, incoming: HTTPRequest, connection: Connection) -> Answer:

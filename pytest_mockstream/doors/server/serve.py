@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
 
+from pytest_mockstream.doors.answer import WIRE_PROVIDERS
 from pytest_mockstream.playbook.script_file import ScriptFile, ScriptFileError, parse_script_file
 
 Modified: TypeAlias = "tuple[int, int] | None"
@@ -65,7 +66,7 @@ def port_number(text: str) -> int:
 
 
 def _load(path: Path) -> ScriptFile:
-    return parse_script_file(path.read_text(encoding="utf-8"), name=str(path))
+    return parse_script_file(path.read_text(encoding="utf-8"), name=str(path), providers=WIRE_PROVIDERS)
 
 
 def _serve(path: Path, content: ScriptFile, modified: Modified, *, host: str, port: int) -> int:

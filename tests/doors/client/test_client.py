@@ -110,8 +110,8 @@ def test_used_up_scripts_raise_and_the_client_remembers(client: MockStreamClient
         client.complete_stream("second", model="m")
 
     assert str(caught.value).splitlines()[0].startswith("no script left for complete_stream (request 2, at ")
-    assert "It asked m of mock: 'second'" in str(caught.value)
-    assert "All 1 scripts that were queued have been played" in str(caught.value)
+    assert "It asked model 'm' (provider 'mock'): 'second'" in str(caught.value)
+    assert "The one script that was queued has been played" in str(caught.value)
     assert "mock_stream_client.respond(...)" in str(caught.value)
     with pytest.raises(UnexpectedRequestError):
         client.verify()
@@ -122,7 +122,7 @@ def test_unused_script_is_named(client: MockStreamClient) -> None:
     client.when(contains="weather").respond("rain", times=2)
     client.complete("hi")
 
-    with pytest.raises(UnusedScriptError, match=r"1 of 2 scripts.*\n.*rain.*when\(contains='weather'\).*meant 2x"):
+    with pytest.raises(UnusedScriptError, match=r"1 script was not played:\n.*rain.*'weather'.*played 0 of 2 times"):
         client.verify()
     client.verify(unused="allow")
 

@@ -28,6 +28,7 @@ from pytest_mockstream import (
     MockStreamError,
     ProviderError,
     ScriptError,
+    Stall,
     StreamCancelled,
     StreamChunk,
     StreamDisconnected,
@@ -671,3 +672,65 @@ def test_loop_that_closes_ends_its_producers() -> None:
     with pytest.raises(StreamCancelled):
         next(stream)
     assert stream.state == "cancelled"
+
+
+# Mistakes in reading.
+
+
+@pytest.mark.parametrize("producer", ["inline", "background"])
+def test_second_loop_over_a_stream_is_refused(producer: Any) -> None:
+    stream = MockStreamClient(producer=producer).complete_stream("hi")
+    list(stream)
+
+    with pytest.raises(ScriptError, match=r"was read to its end already, .* read\(\) or deltas\(\)"):
+        list(stream)
+
+    assert stream.read() == MockStreamClient().default_text
+
+
+def test_second_async_loop_over_a_stream_is_refused() -> None:
+    async def main() -> None:
+        stream = MockStreamClient().complete_stream("hi")
+        first = [chunk async for chunk in stream]
+
+        with pytest.raises(ScriptError, match="was read to its end already"):
+            [chunk async for chunk in stream]
+
+        assert await stream.aread() == "".join(chunk.delta for chunk in first)
+
+    asyncio.run(main())
+
+
+def test_second_loop_goes_on_where_the_first_one_stopped() -> None:
+    with MockStreamClient().complete_stream("hi") as stream:
+        next(iter(stream))
+
+        assert len(list(stream)) == stream.request.chunk_count - 1  # type: ignore[operator]
+
+
+def test_async_read_where_no_loop_runs_says_what_to_do() -> None:
+    with MockStreamClient().complete_stream("hi") as stream:
+        reading = anext(stream)
+        with pytest.raises(ScriptError, match="need a running asyncio loop, and there is none here: read with `for`"):
+            reading.__await__().send(None)
+
+
+@pytest.mark.parametrize("producer", ["inline", "background"])
+def test_time_that_runs_out_at_a_closed_gate_is_told_so(producer: Any) -> None:
+    client = MockStreamClient(producer=producer)
+    client.respond("one ", Gate(), "two")
+
+    stream = client.complete_stream("hi", timeout=0.01)
+
+    with pytest.raises(TimeoutError, match=r"ran out after 1 chunk \(.*\)\. A Gate\(\) held it .* call its open"):
+        stream.read()
+
+
+def test_time_that_runs_out_elsewhere_says_nothing_of_gates() -> None:
+    client = MockStreamClient()
+    gate = Gate()
+    client.respond("one ", gate, "two ", Stall())
+    gate.open()
+
+    with pytest.raises(TimeoutError, match=r"ran out after 2 chunks \([^)]*\)$"):
+        client.complete_stream("hi", timeout=0.01).read()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_mockstream import (
+    Gate,
     MockStreamError,
     MockStreamSDK,
     Script,
@@ -41,7 +42,7 @@ def _error_of(provider: str, body: Any) -> str:
     [
         pytest.param("openai", f"{OPENAI}/batches", {}, 404, "POST …/chat/completions", id="unknown path"),
         pytest.param("anthropic", f"{ANTHROPIC}/batches", {}, 404, "POST …/v1/messages", id="unknown path, anthropic"),
-        pytest.param("openai", "https://llm.example.com/ask", {}, 404, "Hosts known by name", id="unknown host"),
+        pytest.param("openai", "https://llm.example.com/ask", {}, 404, "Known are, at any host", id="unknown host"),
         pytest.param("openai", f"{OPENAI}/chat/completions", b"{", 400, "is not JSON", id="no JSON"),
         pytest.param("anthropic", f"{ANTHROPIC}/messages", b"hi", 400, "is not JSON", id="no JSON, anthropic"),
         pytest.param("openai", f"{OPENAI}/responses", {"input": "hi"}, 400, "'model' must be text", id="no model"),
@@ -127,3 +128,41 @@ def test_first_error_is_the_one_that_is_raised() -> None:
 
     with pytest.raises(MockStreamError, match="/v1/batches"):
         sdk.verify()
+
+
+def test_unknown_path_is_told_in_few_lines() -> None:
+    with MockStreamSDK() as sdk:
+        httpx.post(f"{OPENAI}/images/generations", json={})
+
+    with pytest.raises(UnexpectedRequestError) as caught:
+        sdk.verify()
+
+    what, kinds, known, way_out = str(caught.value).splitlines()
+    assert what.startswith("POST /v1/images/generations of api.openai.com (at tests/doors/in_process/")
+    assert what.endswith("): nothing is known of this path.")
+    assert kinds.endswith("embeddings, lists of models, and counting tokens; images are not.")
+    assert known.startswith("  Known of openai: POST …/chat/completions, POST …/responses, ")
+    assert way_out == '  mock_stream_sdk.passthrough("api.openai.com") lets requests to this host out.'
+
+
+def test_path_that_is_nearly_right_is_told_what_is_near() -> None:
+    with MockStreamSDK() as sdk:
+        httpx.post("https://llm.example.com/v1/chat/completion", json={})
+
+    with pytest.raises(UnexpectedRequestError) as caught:
+        sdk.verify()
+
+    near = str(caught.value).splitlines()[2]
+    assert near == "  Near to it are, at any host and behind any prefix: POST …/chat/completions."
+
+
+def test_read_timeout_at_a_closed_gate_is_told_so() -> None:
+    with MockStreamSDK() as sdk:
+        sdk.respond("one ", Gate(), "two")
+        chat = {"model": "m", "messages": HELLO, "stream": True}
+
+        with pytest.raises(httpx.ReadTimeout) as caught:
+            httpx.post(f"{OPENAI}/chat/completions", json=chat, timeout=0.01)
+
+    assert caught.value.__cause__ is not None
+    assert "a Gate() held the stream that nobody has opened" in "".join(caught.value.__cause__.__notes__)

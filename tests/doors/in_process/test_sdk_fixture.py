@@ -65,7 +65,7 @@ def test_it(mock_stream_sdk):
     result.stdout.fnmatch_lines(
         [
             "*UnexpectedRequestError: no script left for /v1/chat/completions (request 2, at *:4).",
-            "*It asked gpt-5 of openai: 'hi'",
+            "*It asked model 'gpt-5' (provider 'openai'): 'hi'",
             "*Queue one more with mock_stream_sdk.respond(...)*",
         ]
     )
@@ -75,7 +75,7 @@ def test_script_never_asked_for_fails_the_test(pytester: pytest.Pytester) -> Non
     result = run(pytester, "def test_it(mock_stream_sdk):\n    mock_stream_sdk.respond('Hello')\n")
 
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*UnusedScriptError: 1 of 1 scripts were never played*"])
+    result.stdout.fnmatch_lines(["*UnusedScriptError: 1 script was not played:"])
 
 
 def test_marker_allows_scripts_to_go_unplayed(pytester: pytest.Pytester) -> None:
@@ -105,7 +105,7 @@ def test_it(mock_stream_sdk):
 
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
-        ["*socket tried to reach api.anthropic.com (anthropic) round mock_stream_sdk, at *:9; it was refused*"]
+        ["*socket tried to bypass mock_stream_sdk and reach api.anthropic.com (anthropic) at *:9; it was refused*"]
     )
 
 

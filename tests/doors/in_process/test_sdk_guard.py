@@ -82,16 +82,16 @@ if importlib.util.find_spec("urllib3") is not None:
 
 
 @pytest.mark.parametrize(("way", "library"), [pytest.param(*way, id=way[0].__name__) for way in WAYS])
-def test_way_round_the_door_is_refused_naming_library_and_line(way: Callable[[], None], library: str) -> None:
+def test_way_that_bypasses_the_door_is_refused_naming_library_and_line(way: Callable[[], None], library: str) -> None:
     with MockStreamSDK() as sdk, pytest.raises(UnexpectedRequestError) as caught:
         way()
 
     text = str(caught.value)
-    assert text.startswith(f"{library} tried to reach ")
+    assert text.startswith(f"{library} tried to bypass ")
     lines, first = inspect.getsourcelines(way)
     line = int(text.partition("test_sdk_guard.py:")[2].partition(";")[0])
     assert first < line < first + len(lines)
-    with pytest.raises(UnexpectedRequestError, match="round mock_stream_sdk"):
+    with pytest.raises(UnexpectedRequestError, match="bypass mock_stream_sdk"):
         sdk.verify()
 
 
