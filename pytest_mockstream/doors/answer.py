@@ -41,13 +41,12 @@ from pytest_mockstream.wire import (
     ENDPOINTS,
     ERRORS,
     HOSTS,
-    Ask,
     BadRequestError,
     Encoder,
     Frame,
     Framing,
+    ParsedRequest,
     PlainEndpoint,
-    Question,
     Reply,
     WireFormat,
     Writer,
@@ -159,60 +158,60 @@ class _Answering:
         endpoint, groups = found
         try:
             body = {} if method == "GET" else _json_object(self.incoming.body)
+            parsed = endpoint.parse(body, groups, self.incoming.query)
             if isinstance(endpoint, PlainEndpoint):
-                return self._tell(endpoint, Question(body=body, groups=groups, headers=headers))
-            ask = endpoint.parse(body, groups, self.incoming.query)
-            prompt_tokens = sum(len(message_text(message).split()) for message in ask.messages)
+                return self._tell(endpoint, parsed)
+            prompt_tokens = sum(len(message_text(message).split()) for message in parsed.messages)
         except BadRequestError as error:
             return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {error}.")
         except _WRONG_TYPES as error:
             why = f"something in it is of a type that no SDK sends ({type(error).__name__}: {error})"
             return self._refuse(400, endpoint, f"{endpoint.name} cannot read it: {why}.")
-        return self._play(endpoint, ask, prompt_tokens)
+        return self._play(endpoint, parsed, prompt_tokens)
 
-    def _tell(self, endpoint: PlainEndpoint, question: Question) -> Answer:
-        body = json_text(endpoint.answer(question)).encode()
-        request = self._request(endpoint, Ask(model=question.model or "", params=question.body))
+    def _tell(self, endpoint: PlainEndpoint, parsed: ParsedRequest) -> Answer:
+        body = json_text(endpoint.answer(parsed)).encode()
+        request = self._request(endpoint, parsed)
         self.playbook.record(request)
         return self._whole(200, request, body)
 
-    def _play(self, wire: WireFormat, ask: Ask, prompt_tokens: int) -> Answer:
-        request = self._request(wire, ask)
+    def _play(self, wire: WireFormat, parsed: ParsedRequest, prompt_tokens: int) -> Answer:
+        request = self._request(wire, parsed)
         try:
             script = self.playbook.answer(request)
         except UnexpectedRequestError as error:
             return self._error(400, wire, request, error)
         try:
-            reply = wire.reply(ask, script, number=request.number, prompt_tokens=prompt_tokens)
+            reply = wire.reply(parsed, script, number=request.number, prompt_tokens=prompt_tokens)
         except ScriptError as error:
             self.playbook.remember(error)
             return self._error(400, wire, request, error)
         units = script.units(pacing=self.pacing, salt=request.number, prompt_tokens=prompt_tokens)
-        status = _status(wire, ask, script)
-        if ask.framing is None or status != 200:
+        status = _status(wire, parsed, script)
+        if parsed.framing is None or status != 200:
             headers = _headers("application/json", request, script)
             return self._begin(status, headers, request, _whole_frames(wire, reply, units), script)
-        encoder, writer = wire.encoder(reply), Writer(ask.framing, script.shape.line_ending or "\n")
+        encoder, writer = wire.encoder(reply), Writer(parsed.framing, script.shape.line_ending or "\n")
         frames = shaped(
             torn(wire.frames(units, encoder, writer)),
             script.shape,
-            between=_between(encoder, writer, ask.framing, script.shape),
+            between=_between(encoder, writer, parsed.framing, script.shape),
             seed=f"{script.pacing.seed or 0}/{request.number}",
         )
-        headers = _headers(CONTENT_TYPES[ask.framing], request, script)
+        headers = _headers(CONTENT_TYPES[parsed.framing], request, script)
         return self._begin(status, headers, request, frames, script, headers_first=not _breaks_at_once(script))
 
-    def _request(self, endpoint: WireFormat | PlainEndpoint | None, ask: Ask | None) -> Request:
+    def _request(self, endpoint: WireFormat | PlainEndpoint | None, parsed: ParsedRequest | None) -> Request:
         provider = provider_of(self.incoming.host) or (endpoint.provider if endpoint else "unknown")
         return Request(
             provider=provider,
             path=self.incoming.path,
-            model=ask.model or None if ask else None,
-            messages=ask.messages if ask else [],
-            tools=_without_secrets(ask.tools) if ask else [],
-            params=_without_secrets(ask.params) if ask else {},
+            model=parsed.model or None if parsed else None,
+            messages=parsed.messages if parsed else [],
+            tools=_without_secrets(parsed.tools) if parsed else [],
+            params=_without_secrets(parsed.params) if parsed else {},
             headers=redacted(self.incoming.lower_headers),
-            streaming=ask is not None and ask.framing is not None,
+            streaming=parsed is not None and parsed.framing is not None,
             opened_at=self.opened_at,
         )
 
@@ -303,11 +302,11 @@ def _between(encoder: Encoder, writer: Writer, framing: Framing, shape: Shape) -
     return ping(encoder, writer) if shape.between == "ping" and framing != "array" else writer.comment()
 
 
-def _status(wire: WireFormat, ask: Ask, script: Script) -> int:
+def _status(wire: WireFormat, parsed: ParsedRequest, script: Script) -> int:
     last = script.steps[-1] if script.steps else None
     if isinstance(last, HTTPError):
         return last.status
-    if isinstance(last, ErrorEvent) and ask.framing is None:
+    if isinstance(last, ErrorEvent) and parsed.framing is None:
         return wire.error_status.get(last.type or "", 500)
     return 200
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from .endpoints import ENDPOINTS, endpoints_at
 from .errors import ERRORS
-from .format import Ask, BadRequestError, Encoder, Reply, WireFormat, ping
+from .format import BadRequestError, Encoder, ParsedRequest, Reply, WireFormat, ping
 from .frames import Frame, shaped, torn
 from .hosts import HOSTS, provider_of
-from .plain import PlainEndpoint, Question
+from .plain import PlainEndpoint
 from .sse import CONTENT_TYPES, Framing, Writer, json_text
 
 __all__ = [
@@ -18,13 +18,12 @@ __all__ = [
     "ENDPOINTS",
     "ERRORS",
     "HOSTS",
-    "Ask",
     "BadRequestError",
     "Encoder",
     "Frame",
     "Framing",
+    "ParsedRequest",
     "PlainEndpoint",
-    "Question",
     "Reply",
     "WireFormat",
     "Writer",

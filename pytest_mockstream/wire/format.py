@@ -29,7 +29,7 @@ class BadRequestError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class ParsedRequest:
     """A parsed request.
 
     Attributes:
@@ -56,13 +56,13 @@ class Reply:
     """What an encoder knows about a reply before its first chunk.
 
     Attributes:
-        ask: the request.
+        request: what was asked.
         number: the number of the request; ids are made from it, so that they are the same in every run.
         finish_reason: why the model stops, in the provider's own term.
         prompt_tokens: the number of input tokens, which some formats say before the first chunk.
     """
 
-    ask: Ask
+    request: ParsedRequest
     number: int
     finish_reason: str
     prompt_tokens: int = 0
@@ -88,8 +88,8 @@ class Encoder(Protocol):
         """Return the event for an error inside a stream."""
 
 
-Parse: TypeAlias = Callable[[Json, Mapping[str, str], Mapping[str, str]], Ask]
-Objection: TypeAlias = Callable[[Ask, Script], str | None]
+Parse: TypeAlias = Callable[[Json, Mapping[str, str], Mapping[str, str]], ParsedRequest]
+Objection: TypeAlias = Callable[[ParsedRequest, Script], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class WireFormat:
         provider: the provider, where the host of the request does not say it.
         shown: method and path, for messages.
         path: matches the end of the path, after any prefix; its named groups go to ``parse``.
-        parse: makes an ``Ask`` from body, groups of the path and query; raises ``BadRequestError``.
+        parse: makes a ``ParsedRequest`` from body, groups of the path and query; raises ``BadRequestError``.
         encoder: makes the encoder for one stream.
         whole: makes the body of a reply that is not streamed.
         error: makes the body of an HTTP error from status, message and the provider's name for the error (or None).
@@ -124,11 +124,11 @@ class WireFormat:
     error_status: Mapping[str, int]
     finish_reasons: Mapping[str, str]
     method: ClassVar[str] = "POST"
-    objection: Objection = lambda _ask, _script: None
+    objection: Objection = lambda _request, _script: None
     garbled: str | None = None
     whole_calls: bool = False
 
-    def reply(self, ask: Ask, script: Script, *, number: int, prompt_tokens: int) -> Reply:
+    def reply(self, request: ParsedRequest, script: Script, *, number: int, prompt_tokens: int) -> Reply:
         """Return what the encoder must know.
 
         Raises:
@@ -141,11 +141,11 @@ class WireFormat:
                 f" give {' or '.join(map(repr, self.finish_reasons))}"
             )
             raise ScriptError(msg)
-        if objection := self.objection(ask, script):
+        if objection := self.objection(request, script):
             raise ScriptError(f"{self.name} cannot express {script!r}: {objection}")
         if script.usage is not None:
             prompt_tokens = script.usage.prompt_tokens
-        return Reply(ask=ask, number=number, finish_reason=finish_reason, prompt_tokens=prompt_tokens)
+        return Reply(request=request, number=number, finish_reason=finish_reason, prompt_tokens=prompt_tokens)
 
     def frames(
         self, units: Iterable[Played[StreamChunk | str]], encoder: Encoder, writer: Writer

@@ -8,28 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ERRORS
-from .format import BadRequestError, Json
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A parsed request to a plain endpoint.
-
-    Attributes:
-        body: the JSON object; empty for a GET.
-        groups: the parameters in the path.
-        headers: the headers, their names in lower case.
-    """
-
-    body: Json
-    groups: Mapping[str, str]
-    headers: Mapping[str, str]
-
-    @property
-    def model(self) -> str | None:
-        """The model that is asked for, wherever the request names it."""
-        named = self.groups.get("model") or self.body.get("model") or self.body.get("name")
-        return named if isinstance(named, str) else None
+from .format import BadRequestError, Json, ParsedRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +26,7 @@ class PlainEndpoint:
     provider: str
     shown: str
     path: re.Pattern[str]
-    answer: Callable[[Question], Any]
+    answer: Callable[[ParsedRequest], Any]
     header: str | None = None
 
     @property
@@ -59,6 +38,11 @@ class PlainEndpoint:
     def name(self) -> str:
         """What to call it in messages."""
         return f"{self.provider}'s {self.shown.split()[1]}"
+
+    def parse(self, body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
+        """Return the parsed request; its parameters are the whole body, and its model is empty if it names none."""
+        named = groups.get("model") or body.get("model") or body.get("name")
+        return ParsedRequest(model=named if isinstance(named, str) else "", params=body)
 
     def error(self, status: int, message: str, kind: str | None) -> Json:
         """Return the body of an HTTP error."""

@@ -16,7 +16,7 @@ from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import ErrorEvent
 from pytest_mockstream.wire.blocks import Block, Kind, arguments_of, blocks_of, broken_arguments, piece_of, usage_of
 from pytest_mockstream.wire.errors import ANTHROPIC_STATUS, anthropic_error
-from pytest_mockstream.wire.format import Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.format import BadRequestError, Json, ParsedRequest, Reply, WireFormat, words
 from pytest_mockstream.wire.reading import call_message, flag, joined_text, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
@@ -31,7 +31,7 @@ _PROSE = ("text", "refusal")  # both are blocks of text here
 _TAKEN = ("model", "messages", "system", "tools", "stream")
 
 
-def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
+def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
     system = joined_text(body.get("system") or "")
     messages: list[Mapping[str, Any]] = [{"role": "system", "content": system}] if system else []
     for message in objects(body, "messages", required=True):
@@ -40,7 +40,7 @@ def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> 
     streaming = flag(body, "stream", default=called == "streamRawPredict")
     if streaming and called == "rawPredict":
         raise BadRequestError("':rawPredict' does not stream: ask ':streamRawPredict', or send no 'stream'")
-    return Ask(
+    return ParsedRequest(
         model=groups.get("model") or text_field(body, "model"),
         messages=messages,
         tools=objects(body, "tools"),
@@ -149,7 +149,7 @@ def _usage(usage: Usage) -> Json:
 
 def _stop(reply: Reply, *, refused: bool) -> Json:
     reason = "refusal" if refused and reply.finish_reason == "end_turn" else reply.finish_reason
-    sequences = reply.ask.params.get("stop_sequences")
+    sequences = reply.request.params.get("stop_sequences")
     hit = sequences[0] if reason == "stop_sequence" and isinstance(sequences, list) and sequences else None
     return {"stop_reason": reason, "stop_sequence": hit}
 
@@ -159,7 +159,7 @@ def _message(reply: Reply, content: list[Json], stop: Json | None) -> Json:
         "id": f"msg_{reply.number}",
         "type": "message",
         "role": "assistant",
-        "model": reply.ask.model,
+        "model": reply.request.model,
         "content": content,
         **(stop or {"stop_reason": None, "stop_sequence": None}),
     }
@@ -181,8 +181,8 @@ def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     return _message(reply, content, stop) | {"usage": _usage(usage_of(chunks))}
 
 
-def _objection(ask: Ask, script: Script) -> str | None:
-    broken = None if ask.framing else broken_arguments(script)
+def _objection(request: ParsedRequest, script: Script) -> str | None:
+    broken = None if request.framing else broken_arguments(script)
     return broken and f"{broken}; only its stream can send that"
 
 

@@ -15,8 +15,8 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_mockstream.wire.format import BadRequestError, Json
-from pytest_mockstream.wire.plain import PlainEndpoint, Question, refuse_streaming
+from pytest_mockstream.wire.format import BadRequestError, Json, ParsedRequest
+from pytest_mockstream.wire.plain import PlainEndpoint, refuse_streaming
 from pytest_mockstream.wire.reading import joined_text, objects, text_field
 
 _DIMENSIONS = {
@@ -46,9 +46,9 @@ def vector_of(text: str, dimensions: int) -> list[float]:
     return [value / length for value in vector]
 
 
-def _dimensions(question: Question, asked: object) -> int:
+def _dimensions(request: ParsedRequest, asked: object) -> int:
     if asked is None:
-        return _DIMENSIONS.get((question.model or "").split(":")[0], _USUAL_DIMENSIONS)
+        return _DIMENSIONS.get(request.model.split(":")[0], _USUAL_DIMENSIONS)
     if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
         raise BadRequestError(f"the dimensions must be a whole number > 0, but they are {asked!r}")
     return asked
@@ -71,12 +71,12 @@ def _tokens(texts: Iterable[str]) -> int:
     return sum(len(text.split()) for text in texts)
 
 
-def _openai(question: Question) -> Json:
-    refuse_streaming(question.body)
-    model = question.model or text_field(question.body, "model")
-    texts = _texts(question.body.get("input"), "input")
-    dimensions = _dimensions(question, question.body.get("dimensions"))
-    packed = question.body.get("encoding_format") == "base64"
+def _openai(request: ParsedRequest) -> Json:
+    refuse_streaming(request.params)
+    model = request.model or text_field(request.params, "model")
+    texts = _texts(request.params.get("input"), "input")
+    dimensions = _dimensions(request, request.params.get("dimensions"))
+    packed = request.params.get("encoding_format") == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": _pack(vector) if packed else vector}
         for index, vector in enumerate(vector_of(text, dimensions) for text in texts)
@@ -94,27 +94,30 @@ def _pack(vector: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
-def _gemini_vector(question: Question, request: Any) -> Json:
-    content = request.get("content")
+def _gemini_vector(request: ParsedRequest, body: Any) -> Json:
+    content = body.get("content")
     if not isinstance(content, dict):
         raise BadRequestError("'content' must be an object with 'parts'")
-    dimensions = _dimensions(question, request.get("outputDimensionality"))
+    dimensions = _dimensions(request, body.get("outputDimensionality"))
     return {"values": vector_of(joined_text(content.get("parts", "")), dimensions)}
 
 
-def _gemini(question: Question) -> Json:
-    refuse_streaming(question.body)
-    if question.groups["method"] == "embedContent":
-        return {"embedding": _gemini_vector(question, question.body)}
-    requests = objects(question.body, "requests", required=True)
-    return {"embeddings": [_gemini_vector(question, request) for request in requests]}
+def _gemini(request: ParsedRequest) -> Json:
+    refuse_streaming(request.params)
+    return {"embedding": _gemini_vector(request, request.params)}
 
 
-def _ollama(question: Question) -> Json:
-    refuse_streaming(question.body)
-    model = text_field(question.body, "model")
-    texts = _texts(question.body.get("input"), "input")
-    dimensions = _dimensions(question, question.body.get("dimensions"))
+def _gemini_batch(request: ParsedRequest) -> Json:
+    refuse_streaming(request.params)
+    bodies = objects(request.params, "requests", required=True)
+    return {"embeddings": [_gemini_vector(request, body) for body in bodies]}
+
+
+def _ollama(request: ParsedRequest) -> Json:
+    refuse_streaming(request.params)
+    model = text_field(request.params, "model")
+    texts = _texts(request.params.get("input"), "input")
+    dimensions = _dimensions(request, request.params.get("dimensions"))
     return {
         "model": model,
         "embeddings": [vector_of(text, dimensions) for text in texts],
@@ -124,13 +127,13 @@ def _ollama(question: Question) -> Json:
     }
 
 
-def _ollama_old(question: Question) -> Json:
-    refuse_streaming(question.body)
-    text_field(question.body, "model")
-    prompt = question.body.get("prompt")
+def _ollama_old(request: ParsedRequest) -> Json:
+    refuse_streaming(request.params)
+    text_field(request.params, "model")
+    prompt = request.params.get("prompt")
     if not isinstance(prompt, str):
         raise BadRequestError("'prompt' must be text")
-    return {"embedding": vector_of(prompt, _dimensions(question, None))}
+    return {"embedding": vector_of(prompt, _dimensions(request, None))}
 
 
 ENDPOINTS = (
@@ -142,9 +145,15 @@ ENDPOINTS = (
     ),
     PlainEndpoint(
         "gemini",
-        "POST …/models/M:embedContent and :batchEmbedContents",
-        re.compile(r"/models/(?P<model>[^/:]+):(?P<method>embedContent|batchEmbedContents)$"),
+        "POST …/models/M:embedContent",
+        re.compile(r"/models/(?P<model>[^/:]+):embedContent$"),
         _gemini,
+    ),
+    PlainEndpoint(
+        "gemini",
+        "POST …/models/M:batchEmbedContents",
+        re.compile(r"/models/(?P<model>[^/:]+):batchEmbedContents$"),
+        _gemini_batch,
     ),
     PlainEndpoint("ollama", "POST …/api/embed", re.compile(r"/api/embed$"), _ollama),
     PlainEndpoint("ollama", "POST …/api/embeddings", re.compile(r"/api/embeddings$"), _ollama_old),

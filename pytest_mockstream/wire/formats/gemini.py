@@ -15,7 +15,7 @@ from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.steps import ErrorEvent
 from pytest_mockstream.wire.blocks import Block, Kind, arguments_of, blocks_of, broken_arguments, piece_of, usage_of
 from pytest_mockstream.wire.errors import GEMINI_STATUS, gemini_error
-from pytest_mockstream.wire.format import Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.format import BadRequestError, Json, ParsedRequest, Reply, WireFormat, words
 from pytest_mockstream.wire.reading import call_message, joined_text, objects, rest
 from pytest_mockstream.wire.sse import Event, Framing, json_text
 
@@ -23,7 +23,7 @@ from pytest_mockstream.wire.sse import Event, Framing, json_text
 SIGNATURE = "bW9ja3N0cmVhbS10aG91Z2h0"
 
 
-def _parse(body: Json, groups: Mapping[str, str], query: Mapping[str, str]) -> Ask:
+def _parse(body: Json, groups: Mapping[str, str], query: Mapping[str, str]) -> ParsedRequest:
     streaming, alt = groups["method"] == "streamGenerateContent", query.get("alt", "json")
     if alt not in {"sse", "json"}:
         raise BadRequestError(f"'alt' must be 'sse' or 'json', but it is {alt!r}")
@@ -42,7 +42,7 @@ def _parse(body: Json, groups: Mapping[str, str], query: Mapping[str, str]) -> A
     for content in contents:
         messages.extend(_normalised(content))
     taken = ("contents", "systemInstruction", "system_instruction", "tools")
-    return Ask(
+    return ParsedRequest(
         model=groups["model"],
         messages=messages,
         tools=objects(body, "tools"),
@@ -119,7 +119,7 @@ def _response(reply: Reply, parts: list[Json], usage: Usage | None, finish_reaso
     return {
         "candidates": [candidate],
         "usageMetadata": _usage(usage or Usage(prompt_tokens=reply.prompt_tokens)),
-        "modelVersion": reply.ask.model,
+        "modelVersion": reply.request.model,
         "responseId": f"response-{reply.number}",
     }
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pytest_mockstream.wire.format import CREATED, CREATED_TEXT, Json
-from pytest_mockstream.wire.plain import PlainEndpoint, Question, refuse_streaming
+from pytest_mockstream.wire.format import CREATED, CREATED_TEXT, Json, ParsedRequest
+from pytest_mockstream.wire.plain import PlainEndpoint, refuse_streaming
 from pytest_mockstream.wire.reading import text_field
 
 _MODEL = "mock-model"
@@ -26,9 +26,9 @@ _DETAILS = {
 }
 
 
-def _listed(one: Callable[[str], Json], around: Callable[[list[Json]], Json]) -> Callable[[Question], Json]:
+def _listed(one: Callable[[str], Json], around: Callable[[list[Json]], Json]) -> Callable[[ParsedRequest], Json]:
     """Return a function that describes the model in the path or, without one, lists the one model there is."""
-    return lambda question: one(question.model) if question.model else around([one(_MODEL)])
+    return lambda request: one(request.model) if request.model else around([one(_MODEL)])
 
 
 def _openai_model(name: str) -> Json:
@@ -74,14 +74,14 @@ def _ollama_model(name: str) -> Json:
     }
 
 
-def _ollama_tags(_question: Question) -> Json:
+def _ollama_tags(_request: ParsedRequest) -> Json:
     return {"models": [_ollama_model(_MODEL)]}
 
 
-def _ollama_show(question: Question) -> Json:
-    refuse_streaming(question.body)
-    if question.model is None:
-        text_field(question.body, "model")
+def _ollama_show(request: ParsedRequest) -> Json:
+    refuse_streaming(request.params)
+    if not request.model:
+        text_field(request.params, "model")
     told = {"modelfile": "", "parameters": "", "template": "{{ .Prompt }}", "license": ""}
     facts = {"model_info": {"general.architecture": "mock"}, "capabilities": ["completion", "tools", "thinking"]}
     return told | {"details": _DETAILS, "modified_at": CREATED_TEXT} | facts
@@ -112,18 +112,18 @@ ENDPOINTS = (
         "anthropic",
         "POST …/v1/messages/count_tokens",
         re.compile(r"/v1/messages/count_tokens$"),
-        lambda question: {"input_tokens": _words(question.body)},
+        lambda request: {"input_tokens": _words(request.params)},
     ),
     PlainEndpoint(
         "openai",
         "POST …/responses/input_tokens",
         re.compile(r"/responses/input_tokens$"),
-        lambda question: {"object": "response.input_tokens", "input_tokens": _words(question.body)},
+        lambda request: {"object": "response.input_tokens", "input_tokens": _words(request.params)},
     ),
     PlainEndpoint(
         "gemini",
         "POST …/models/M:countTokens",
         re.compile(r"/models/(?P<model>[^/:]+):countTokens$"),
-        lambda question: {"totalTokens": _words(question.body)},
+        lambda request: {"totalTokens": _words(request.params)},
     ),
 )

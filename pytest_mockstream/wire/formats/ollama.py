@@ -17,11 +17,11 @@ from pytest_mockstream.wire.blocks import Block, arguments_of, blocks_of, broken
 from pytest_mockstream.wire.errors import ollama_error
 from pytest_mockstream.wire.format import (
     CREATED_TEXT,
-    Ask,
     BadRequestError,
     Json,
     Objection,
     Parse,
+    ParsedRequest,
     Reply,
     WireFormat,
     words,
@@ -38,8 +38,8 @@ _DURATIONS = {
 }
 
 
-def _parse_chat(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
-    return Ask(
+def _parse_chat(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
+    return ParsedRequest(
         model=text_field(body, "model"),
         messages=objects(body, "messages"),
         tools=objects(body, "tools"),
@@ -48,7 +48,7 @@ def _parse_chat(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str
     )
 
 
-def _parse_generate(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
+def _parse_generate(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
     messages: list[Mapping[str, Any]] = []
     for name, role in (("system", "system"), ("prompt", "user")):
         text = body.get(name) or ""
@@ -56,7 +56,7 @@ def _parse_generate(body: Json, _groups: Mapping[str, str], _query: Mapping[str,
             raise BadRequestError(f"{name!r} must be text, but it is {text!r:.80}")
         if text:
             messages.append({"role": role, "content": text})
-    return Ask(
+    return ParsedRequest(
         model=text_field(body, "model"),
         messages=messages,
         params=rest(body, "model", "system", "prompt", "stream"),
@@ -108,7 +108,7 @@ class _Encoder:
 
 
 def _object(reply: Reply, fields: Json, end: Json) -> Json:
-    return {"model": reply.ask.model, "created_at": CREATED_TEXT, **fields, **end}
+    return {"model": reply.request.model, "created_at": CREATED_TEXT, **fields, **end}
 
 
 def _end(reply: Reply, usage: Usage) -> Json:
@@ -116,7 +116,7 @@ def _end(reply: Reply, usage: Usage) -> Json:
     return {"done": True, "done_reason": reply.finish_reason, **_DURATIONS, **counts}
 
 
-def _cannot_generate(_ask: Ask, script: Script) -> str | None:
+def _cannot_generate(_request: ParsedRequest, script: Script) -> str | None:
     for step in script.steps:
         if isinstance(step, ToolCall):
             return f"it has no field for {step!r}; /api/chat has one"

@@ -15,7 +15,7 @@ from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.steps import ErrorEvent
 from pytest_mockstream.wire.blocks import Block, blocks_of, piece_of, usage_of
 from pytest_mockstream.wire.errors import OPENAI_STATUS, openai_error
-from pytest_mockstream.wire.format import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.format import CREATED, BadRequestError, Json, ParsedRequest, Reply, WireFormat, words
 from pytest_mockstream.wire.reading import flag, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
@@ -23,12 +23,12 @@ _TAKEN = ("model", "messages", "tools", "stream", "stream_options")
 _FIELDS = {"text": "content", "reasoning": "reasoning_content", "refusal": "refusal"}
 
 
-def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
+def _parse(body: Json, groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
     streaming = flag(body, "stream")
     options = body.get("stream_options") or {}
     if body.get("n") not in {None, 1}:
         raise BadRequestError(f"'n' must be 1, but it is {body['n']!r}: a script is one reply")
-    return Ask(
+    return ParsedRequest(
         # Azure has the deployment in the path: /openai/deployments/{model}/chat/completions
         model=groups.get("model") or text_field(body, "model"),
         messages=objects(body, "messages", required=True),
@@ -43,14 +43,14 @@ class _Encoder:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._frame = _head(reply, "chat.completion.chunk")
-        self._usage: Json = {"usage": None} if reply.ask.include_usage else {}
+        self._usage: Json = {"usage": None} if reply.request.include_usage else {}
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         events = [] if chunk.role is None else [self._delta({"role": chunk.role, "content": "", "refusal": None})]
         if chunk.finish_reason is None:
             return [*events, self._delta(_delta_of(piece_of(chunk)))]
         events.append(self._delta({}, self._reply.finish_reason))
-        if self._reply.ask.include_usage:
+        if self._reply.request.include_usage:
             usage = self._frame | {"choices": [], "usage": _usage(chunk.usage or Usage())}
             events.append(Event(json_text(usage)))
         return [*events, Event("[DONE]")]
@@ -69,7 +69,7 @@ class _Encoder:
 
 
 def _head(reply: Reply, kind: str) -> Json:
-    return {"id": f"chatcmpl-{reply.number}", "object": kind, "created": CREATED, "model": reply.ask.model}
+    return {"id": f"chatcmpl-{reply.number}", "object": kind, "created": CREATED, "model": reply.request.model}
 
 
 def _choice(finish_reason: str | None, **said: Json) -> Json:

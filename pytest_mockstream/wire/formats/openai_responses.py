@@ -17,7 +17,7 @@ from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.steps import ErrorEvent
 from pytest_mockstream.wire.blocks import Block, Kind, blocks_of, piece_of, usage_of
 from pytest_mockstream.wire.errors import OPENAI_STATUS, openai_error
-from pytest_mockstream.wire.format import CREATED, Ask, BadRequestError, Json, Reply, WireFormat, words
+from pytest_mockstream.wire.format import CREATED, BadRequestError, Json, ParsedRequest, Reply, WireFormat, words
 from pytest_mockstream.wire.reading import call_message, flag, joined_text, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
@@ -78,7 +78,7 @@ _LAYOUTS: dict[Kind, _Layout] = {
 }
 
 
-def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> Ask:
+def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
     model = text_field(body, "model")
     instructions = joined_text(body.get("instructions") or "")
     messages: list[Mapping[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
@@ -91,7 +91,7 @@ def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) ->
         messages.extend(_normalised(objects(body, "input", required=True)))
     else:
         raise BadRequestError("'input' must be text or a list of items")
-    return Ask(
+    return ParsedRequest(
         model=model,
         messages=messages,
         tools=objects(body, "tools"),
@@ -229,9 +229,9 @@ def _add_part(item: Json, kind: Kind) -> Json:
 
 
 def _response(reply: Reply, output: list[Json], status: str, usage: Usage | None = None) -> Json:
-    ask = reply.ask
-    system = [message["content"] for message in ask.messages[:1] if message.get("role") == "system"]
-    given = {name: value for name, value in ask.params.items() if name in _REPEATED and value is not None}
+    request = reply.request
+    system = [message["content"] for message in request.messages[:1] if message.get("role") == "system"]
+    given = {name: value for name, value in request.params.items() if name in _REPEATED and value is not None}
     return {
         "id": f"resp_{reply.number}",
         "object": "response",
@@ -240,9 +240,9 @@ def _response(reply: Reply, output: list[Json], status: str, usage: Usage | None
         "error": None,
         "incomplete_details": {"reason": reply.finish_reason} if status == "incomplete" else None,
         "instructions": system[0] if system else None,
-        "model": ask.model,
+        "model": request.model,
         "output": output,
-        "tools": ask.tools,
+        "tools": request.tools,
         "usage": None if usage is None else _usage(usage),
         **_REPEATED,
         **given,
