@@ -1,10 +1,10 @@
-"""From a request's bytes to a playback of an answer's bytes: the doors without their input and output.
+"""Answers an HTTP request: finds its script, and makes the playback of the response's bytes.
 
-The wall: no socket, no HTTP library, no waiting; ``delivery`` has what a door does with the answer.
+It has no socket and no HTTP library, and waits for nothing; ``delivery`` has what a door does with the answer.
 
-Theory of operation: ``answer`` never raises. Whatever a request asks for, the caller gets an HTTP answer that its
-provider might have given; our own error is remembered in the playbook, which raises it when the test is over. Every
-answer is a playback of frames, a whole body too: it is one frame, and what paces or breaks a stream does so here too.
+Theory of operation: ``answer`` never raises an error of ours. Whatever is asked, the caller gets an HTTP response that
+the provider might have given; our error is remembered in the playbook, which raises it at the end of the test. Every
+answer is a playback of frames. A body that is not streamed is one frame, so it is paced and broken in the same way.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ _SECRET_FIELDS = {"api_key", "apikey", "authorization", "authorization_token", "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPRequest:
-    """A request as it came, its body read whole.
+    """A request as it came, its body read completely.
 
     Attributes:
         method: ``"POST"`` and so on.
-        url: the whole URL; what it has of credentials goes nowhere.
+        url: the whole URL; it may hold credentials, so it is neither recorded nor shown.
         headers: as sent.
         body: as sent.
     """
@@ -90,7 +90,7 @@ class HTTPRequest:
 
     @property
     def host(self) -> str:
-        """The host asked, without port and user."""
+        """The host in the URL, without port and user."""
         return urlsplit(self.url).hostname or ""
 
     @property
@@ -124,8 +124,8 @@ def answer(
     Args:
         playbook: has the scripts, and keeps the record.
         incoming: the request.
-        opened_at: the caller's line.
-        pacing: decides what the script leaves open.
+        opened_at: the line that made the request.
+        pacing: applies where the script sets none.
         buffer_size: how many frames the producer may be ahead of the reader.
         background: run the producer as a task or thread.
         way_out: what the user can do about a path that is not known; a sentence.
@@ -135,7 +135,7 @@ def answer(
 
 @dataclass(slots=True)
 class _Answering:
-    """One request being answered."""
+    """The answering of one request."""
 
     playbook: Playbook
     incoming: HTTPRequest
@@ -272,7 +272,7 @@ def _headers(content_type: str, request: Request, script: Script | None = None) 
 
 
 def _without_secrets(value: Any) -> Any:
-    """Return JSON with the credentials replaced that tools and parameters may carry."""
+    """Return JSON in which the credentials are replaced; tools and parameters may have some."""
     if isinstance(value, dict):
         return {name: _field_without_secrets(name, item) for name, item in value.items()}
     return [_without_secrets(item) for item in value] if isinstance(value, list) else value
@@ -298,7 +298,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
 
 
 def _between(encoder: Encoder, writer: Writer, framing: Framing, shape: Shape) -> bytes:
-    """Return what stands between frames; between the elements of an array, only white space can."""
+    """Return what is sent between frames; between the elements of an array, it can only be white space."""
     return ping(encoder, writer) if shape.between == "ping" and framing != "array" else writer.comment()
 
 
@@ -319,7 +319,7 @@ def _breaks_at_once(script: Script) -> bool:
 def _whole_frames(
     wire: WireFormat, reply: Reply, units: Iterable[Played[StreamChunk | str]]
 ) -> Iterator[Played[Frame]]:
-    """Gather a reply that is not streamed; its body comes when the last chunk would have."""
+    """Join the chunks of a reply that is not streamed; its body arrives when the last chunk would have."""
     chunks: list[StreamChunk] = []
     garbage: str | None = None
     for step in units:

@@ -1,8 +1,8 @@
-"""An answer on its way: what a door sends, and what the ledger is told of it.
+"""``Answer``: what a door sends for one request, and what the ledger notes as it is sent.
 
-The wall: no socket, no HTTP library, no waiting. A door reads frames with ``answer.playback.receive`` or ``areceive``
-and says what became of them with ``delivered``, ``finished``, ``leave`` or ``dropped``; what that means for the ledger
-and for the connection is said here, once for all doors.
+It has no socket and no HTTP library, and waits for nothing. A door reads frames with ``answer.playback.receive`` or
+``areceive`` and reports what became of them with ``delivered``, ``finished``, ``leave`` or ``dropped``. What that means
+for the ledger and for the connection is decided here, once for all doors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from pytest_mockstream.wire import Frame
 
 
 class Close(Enum):
-    """What a door does with the connection when an answer is over."""
+    """What a door does with the connection at the end of an answer.
+
+    ``END`` leaves it in order, ``RESET`` resets it (RST), ``CUT`` closes it in the middle of the body (FIN).
+    """
 
     END = "end"
     RESET = "reset"
@@ -35,15 +38,15 @@ class Answer:
 
     Attributes:
         status: the HTTP status.
-        headers: of the answer; how the body is delimited is the door's business.
-        headers_first: whether status and headers go out at once, or only with the first frame (or the ending, if that
-            comes before any frame; on ``Close.RESET`` and ``Close.CUT`` they then never do).
+        headers: of the response, without those that delimit the body: they depend on the door.
+        headers_first: whether status and headers are sent at once, or only with the first frame (or the ending, if that
+            comes before any frame; on ``Close.RESET`` and ``Close.CUT`` they are then never sent).
         request: what was asked, as the user sees it.
         entry: the ledger's entry for it.
         playback: the frames of the body.
         error: our own error, if the request was refused; the playbook remembers it.
-        whole: whether the body's last frame was handed over. The connection is the consumer's until it has seen the end
-            of the body or closed it, so this alone does not settle anything.
+        whole: whether the last frame of the body was handed over. The stream is open all the same until the consumer
+            has seen the end of the body, or has closed it.
     """
 
     status: int
@@ -76,14 +79,14 @@ class Answer:
         return Close.CUT if ending in {End.CANCELLED, End.TIMED_OUT} else Close.END
 
     def leave(self, state: State = "closed") -> None:
-        """Note that the consumer went away, or timed out (``"broken"``), and end the producer. Any number of times."""
+        """Note that the consumer left, or timed out (``"broken"``), and end the producer. Any number of times."""
         if self.status >= 400 or isinstance(self.playback.take(), ErrorEvent):  # what it had just read is why it left
             state = "broken"
         self.entry.settle("exhausted" if self.whole and state == "closed" else state)
         self.playback.stop(End.LEFT)
 
     def dropped(self) -> None:
-        """Do as ``leave``, from the finaliser of a body that nobody closed; warns if it was open."""
+        """Do as ``leave``, from the finaliser of a body that nobody closed; warns if the stream was open."""
         if not self.entry.settle("dropped"):
             return
         self.playback.stop(End.LEFT)
@@ -107,7 +110,7 @@ def _state_of(ending: Ending) -> State:
 
 
 class ChunkCounter:
-    """Counts the chunks behind frames: what the ledger asks of a playback whose units are not chunks."""
+    """Counts the chunks in frames, so that the ledger can ask a playback of frames how many chunks it has produced."""
 
     def __init__(self) -> None:
         self._chunks_by_frame = [0]

@@ -1,7 +1,6 @@
-"""How a stream is closed, in the words of the library that opened it.
+"""How each SDK closes a stream, for messages about streams that were left open.
 
-The wall: a table and a walk up the frames. What closes a stream differs by library, and the obvious way does not
-always: ``aclose()`` on google-genai's async stream leaves its connection open.
+The obvious way does not always work: ``aclose()`` on google-genai's async stream leaves its connection open.
 """
 
 from __future__ import annotations
@@ -43,11 +42,11 @@ _REMEDIES = {
 
 
 def remedy_for(frame: FrameType | None, default: str) -> str:
-    """Return how the library that the user called closes a stream.
+    """Return how the SDK that the user called closes a stream.
 
     Args:
         frame: where the request was made.
-        default: what holds where no library in the table made it.
+        default: what to return where no SDK in the table made it.
     """
     remedy = default
     while frame is not None and is_library(frame.f_code.co_filename):

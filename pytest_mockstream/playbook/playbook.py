@@ -1,6 +1,6 @@
-"""Which script answers which request, and what the code under test may have hidden.
+"""Which script answers which request, and what to tell the test at its end.
 
-The wall: no clock and no waiting; what became of a stream is the ledger's business.
+What became of each stream is noted in ``ledger``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _playbooks: weakref.WeakSet[Playbook] = weakref.WeakSet()
 
 
 def playbooks() -> list[Playbook]:
-    """Return the playbooks of all doors that there are in the process."""
+    """Return the playbooks of all doors in the process."""
     return list(_playbooks)
 
 
@@ -44,9 +44,9 @@ class Condition:
         model: the model asked for.
         provider: the provider asked.
         tool: a tool of this name is offered.
-        tool_result_contains: a tool's result that the request brings, new since the model last spoke, has this text.
-        turn: how often the model has its turn, this one included: 1 for the first request of a conversation.
-        predicate: a callable that gets the ``Request``.
+        tool_result_contains: the result of a tool that ran since the model's last turn contains this text.
+        turn: this turn of the model is asked for: 1 for the first request of a conversation.
+        predicate: a function that takes the ``Request``.
     """
 
     contains: str | None = None
@@ -73,11 +73,11 @@ class Condition:
                 raise ScriptError(f"when(matches={self.matches!r}) is not a regular expression: {error}") from None
 
     def holds(self, request: Request) -> bool:
-        """Tell whether a request is meant."""
+        """Tell whether a request meets the condition."""
         return self.may_hold(request) and (self.predicate is None or bool(self.predicate(request)))
 
     def may_hold(self, request: Request) -> bool:
-        """Tell whether a request is meant, as far as that can be told without asking the predicate."""
+        """Tell whether a request meets the condition, as far as that can be told without calling the predicate."""
         return (
             (self.contains is None or self.contains in request.text)
             and (self.matches is None or re.search(self.matches, request.text) is not None)
@@ -140,12 +140,12 @@ class _Misdirected:
 class Playbook:
     """The queue of scripts, and the record of requests.
 
-    A request gets the first script in the queue that is meant for it and not used up. With nothing ever queued, every
-    request gets the default script.
+    A request gets the first script in the queue whose condition it meets and which is not used up. As long as nothing
+    was ever queued, every request gets the default script.
 
     Args:
-        default: what is played when nothing was ever queued.
-        name: what the user calls us, for messages.
+        default: what is played as long as nothing was ever queued.
+        name: the name of the door, for messages.
         providers: every provider that a request can come for, where that is known.
     """
 
@@ -161,17 +161,17 @@ class Playbook:
         self._is_verified = False
         self._defaulted: Request | None = None
         self._count = 0
-        #: Stands between a request and its script: gets the request, and what picks the script from the queue.
+        #: Chooses the script in our place, for sweeps: gets the request, and the function that picks from the queue.
         self.stand_in: Callable[[Request, Callable[[Request], Script]], Script] | None = None
-        #: Lets every request be recorded that was made by now; a door that hears of them later puts its own here.
+        #: Waits until every request that was made is recorded; set by a door that answers in another thread.
         self.catch_up: Callable[[], None] = lambda: None
-        #: Whether requests of the whole process can come here now; a door that catches them puts its own here.
+        #: Whether requests of the whole process can come here now; set by a door that can be open or closed.
         self.is_open: Callable[[], bool] = lambda: False
         self._lock = threading.Lock()
         _playbooks.add(self)
 
     def save(self) -> Callable[[], None]:
-        """Return what puts queue and record back to how they are now."""
+        """Return a function that puts queue and record back into their present state."""
         with self._lock:
             entries = [(entry, entry.played) for entry in self._entries]
             requests, unexpected, defaulted = self.requests[:], self.unexpected[:], self._defaulted
@@ -193,10 +193,10 @@ class Playbook:
         return restore
 
     def promise(self, condition: Condition, site: CallSite) -> None:
-        """Note that a script for these requests is going to be queued.
+        """Note that ``when`` was called with this condition, and ``respond`` is to follow.
 
         Raises:
-            ScriptError: no request can fulfil the condition.
+            ScriptError: no request can meet the condition.
         """
         provider, legal = condition.provider, self._providers
         if provider is not None and legal is not None and provider not in legal:
@@ -208,7 +208,7 @@ class Playbook:
         self._unanswered.append((condition, site))
 
     def fulfil(self, condition: Condition) -> None:
-        """Note that somebody has said what such requests get, be it right or wrong."""
+        """Note that ``respond`` was called for a condition, be it with legal arguments or not."""
         self._unanswered = [(other, site) for other, site in self._unanswered if other is not condition]
 
     def queue(self, script: Script, condition: Condition, *, site: CallSite | None = None) -> None:
@@ -237,8 +237,8 @@ class Playbook:
         """Record a request and return the script that answers it.
 
         Raises:
-            UnexpectedRequestError: no script is left for it. It is remembered in ``unexpected``, for code under test
-                may swallow it.
+            UnexpectedRequestError: no script is left for it. It is remembered in ``unexpected`` as well, as the code
+                under test may swallow it.
         """
         with self._lock:
             self._record(request)
@@ -308,7 +308,7 @@ class Playbook:
         )
 
     def verify(self, *, unused: Literal["error", "allow"] = "error") -> None:
-        """Raise what the code under test may have hidden.
+        """Raise the errors that the code under test may have swallowed, and what is wrong with the scripts.
 
         Args:
             unused: ``"allow"`` lets scripts go unplayed.

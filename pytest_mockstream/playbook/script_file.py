@@ -87,7 +87,7 @@ class ScriptFileError(ScriptError):
 
 
 def parse_script_file(text: str, *, name: str, providers: Collection[str] | None = None) -> ScriptFile:
-    """Return what a script file says.
+    """Parse a script file.
 
     Args:
         text: the content of the file.

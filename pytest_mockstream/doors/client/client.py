@@ -1,6 +1,6 @@
 """``MockStreamClient``: the door for code that takes its client as an argument.
 
-The wall: it puts playbook, script and stream together and does no waiting of its own. It needs no pytest.
+It needs no pytest.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ class MockStreamClient(Scripted):
     """A streaming LLM client that plays scripts; works in and outside of pytest.
 
     Args:
-        default_text: what every request gets as long as nothing was ever queued.
+        default_text: the text that every request gets as long as no script was ever queued.
         delay: seconds before each chunk.
         ttft: seconds before the first chunk; default: ``delay``.
-        jitter: gaps vary by up to so many seconds either way.
+        jitter: the largest random change of each gap between chunks, plus or minus, in seconds.
         seed: of the jitter.
-        tokens_per_second: instead of ``delay``; one chunk is one token.
-        producer: ``"inline"`` has nothing running between two reads; ``"background"`` runs a real producer, a task
-            where the stream is opened in a running loop, a thread elsewhere.
+        tokens_per_second: instead of ``delay``; one chunk counts as one token.
+        producer: with ``"inline"`` nothing runs between two reads; ``"background"`` runs a real producer, which is a
+            task where the stream is opened in a running loop, and a thread elsewhere.
         buffer_size: how many chunks the producer may be ahead of its reader.
-        provider: what ``provider`` says.
+        provider: the name that ``provider`` and the record of requests have.
         model: the model of requests that name none.
 
     Raises:
         ScriptError: a value is not legal.
+        TypeError: there is no such keyword.
     """
 
     @lists_door_options
@@ -67,7 +68,7 @@ class MockStreamClient(Scripted):
 
     @property
     def default_text(self) -> str:
-        """What every request gets as long as nothing was ever queued."""
+        """The text that every request gets as long as no script was ever queued."""
         return self._settings.default_text
 
     @property
@@ -91,15 +92,16 @@ class MockStreamClient(Scripted):
         errors: Errors = "raise",
         **params: Any,
     ) -> MockStream:
-        """Open a stream; nothing is awaited, and no loop need be running.
+        """Open a stream. There is nothing to await, and no event loop need be running.
 
         Args:
             prompt: a prompt, or messages as ``chat_stream`` takes them.
             producer: ``"inline"`` or ``"background"``; default: the client's.
             buffer_size: how many chunks the producer may be ahead; default: the client's.
-            timeout: seconds after which the stream ends with ``TimeoutError``; what came before is still delivered.
-            errors: ``"chunk"`` gives a last chunk with ``error`` set, where ``"raise"`` raises.
-            **params: recorded; ``model`` is the model asked for.
+            timeout: seconds after which the stream ends with ``StreamTimeout``, a ``TimeoutError``; chunks that arrived
+                before are still delivered.
+            errors: ``"raise"`` raises what ends the stream early; ``"chunk"`` gives a last chunk with ``error`` set.
+            **params: anything else; recorded in ``Request.params``. ``model`` is the model that is asked for.
 
         Raises:
             ScriptError: a value is not legal.
@@ -139,7 +141,7 @@ class MockStreamClient(Scripted):
     def complete(
         self, prompt: str | Sequence[Message], *, timeout: float | str | None = None, **params: Any
     ) -> Completion:
-        """Return the whole reply, in the time that its stream would have taken; errors as reading the stream raises."""
+        """Return the whole reply, after the time that its stream would take; raises what its stream would raise."""
         with self._open("complete", prompt, params, timeout=timeout) as stream:
             return _completion(list(stream), stream.request.model)
 

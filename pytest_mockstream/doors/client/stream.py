@@ -1,10 +1,9 @@
 """``MockStream``: what a consumer iterates, closes, cancels or forgets.
 
-The wall: knows nothing of clocks, tasks and threads; ``Playback`` is told what to play and says what came.
+All waiting is done by its ``Playback``; here are no clocks, tasks and threads.
 
-Theory of operation: a stream's state is one word in its ledger entry, and the first word that is said about its end
-counts: whoever says it stops the playback. A read takes a chunk only after all waiting is over, so a read that is
-cancelled has taken nothing.
+Theory of operation: the state of a stream is in its ledger entry, and the first that settles the entry decides it, and
+stops the playback. A read takes a chunk only when all waiting is over, so a read that is cancelled has taken nothing.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ Errors: TypeAlias = Literal["raise", "chunk"]
 
 
 class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
-    """A scripted stream, read with ``for`` or ``async for``; clients make it.
+    """A scripted stream, read with ``for`` or ``async for``; a client's methods return it.
 
-    A read that is cancelled or times out loses nothing: the next read gives the chunk that was pending. One stream has
-    one reader at a time, and gives each chunk once: a second loop over one that was read to its end raises
-    ``ScriptError``. Reading goes on to the end of what had arrived when the stream is cancelled, then raises; after
-    ``close`` it is over at once.
+    A read that is cancelled or times out loses nothing: the next read returns the pending chunk. A stream has one
+    reader at a time, and gives each chunk once: a second loop over a stream that was read to its end raises
+    ``ScriptError``. When the stream is cancelled, its reader still gets the chunks that had arrived, and then the
+    error; after ``close`` it gets nothing more.
     """
 
     __slots__ = ("__weakref__", "_deltas", "_entry", "_errors", "_over", "_playback", "_reader", "_request")
@@ -109,10 +108,10 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         return chunk
 
     def read(self) -> str:
-        """Read to the end and return the whole text, what was read before included.
+        """Read to the end and return the whole text, including what was read before.
 
         Raises:
-            MockStreamError: the stream was cancelled or broken, whatever ``errors=`` says: text has no place for it.
+            MockStreamError: the stream was cancelled or broken; with ``errors="chunk"``, too.
         """
         return "".join(self.deltas())
 
@@ -141,7 +140,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         )
 
     def _accept(self, got: tuple[float, StreamChunk] | Ending | None) -> StreamChunk | None:
-        """Take what the playback gave; None is the end of the iteration."""
+        """Return the chunk that the playback gave; None is the end of the iteration."""
         if self._over:  # closed by another task or thread, while this one was waiting
             return None
         if not isinstance(got, tuple):
@@ -207,19 +206,19 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         await self.aclose()
 
     def close(self) -> None:
-        """Leave the stream; a background thread is gone when this returns. From any thread, any number of times."""
+        """Close the stream; a background thread has ended when this returns. From any thread, any number of times."""
         self._leave()
         self._playback.join()
 
     async def aclose(self) -> None:
-        """Leave the stream; a background producer is gone when this returns, or soon after if this is cancelled."""
+        """Close the stream; a background producer has ended when this returns, or soon after if this is cancelled."""
         self._leave()
         await self._playback.ajoin()
 
     def cancel(self) -> None:
-        """End the stream now: the reader gets what had already arrived, then ``StreamCancelled``.
+        """End the stream now: its reader gets the chunks that have arrived, then ``StreamCancelled``.
 
-        From any thread or task, at any time; a stream that is over stays as it ended.
+        From any thread or task, at any time; a stream that has ended stays as it is.
         """
         if self._entry.settle("cancelled"):
             self._playback.stop(End.CANCELLED)
@@ -248,18 +247,18 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         """What became of the stream.
 
         ``open``; ``exhausted`` (read to its end); ``closed`` (by the consumer); ``cancelled`` (``cancel()`` or
-        ``timeout=``); ``broken`` (by a fault); ``dropped`` (garbage collected unclosed, seen in the record only).
+        ``timeout=``); ``broken`` (by a fault); ``dropped`` (garbage collected unclosed, visible in the record only).
         """
         return self._entry.state
 
     @property
     def chunks_read(self) -> int:
-        """How many chunks the consumer has got."""
+        """How many chunks were read."""
         return self._entry.chunks_sent
 
     @property
     def request(self) -> Request:
-        """The entry of this stream in the record of requests; it does not keep the stream alive."""
+        """The request in the client's record; it does not keep the stream alive."""
         return self._request
 
     def assert_closed(self, *, within: float | None = None, after_chunk: int | None = None) -> None:

@@ -1,10 +1,9 @@
 """The in-process door for aiohttp.
 
-The wall: everything that is aiohttp's. It is replaced at ``BaseConnector.connect``, where a session asks for a
-connection: sessions, middlewares, traces, redirects, cookies, timeouts and the life of the response stay in play.
+It replaces ``BaseConnector.connect``, where a session gets a connection: sessions, middlewares, traces, redirects,
+cookies, timeouts and the life of the response work as ever.
 
-Private access is here and nowhere else: ``StreamReader._wait`` and ``BaseConnector._acquired``. Checked against
-aiohttp 3.12 to 3.14.
+It uses two private names, ``StreamReader._wait`` and ``BaseConnector._acquired``, checked against aiohttp 3.12 to 3.14.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from .exchange import Exchange
 
 
 class _Troubles:
-    """What aiohttp raises; the texts are its own."""
+    """The exceptions of aiohttp; the texts are its own."""
 
     def reset(self, *, begun: bool) -> Exception:
         reset = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
@@ -56,7 +55,7 @@ class _Troubles:
 
 
 class _Wire(asyncio.Transport):
-    """A transport to nowhere: the request is taken before it is written."""
+    """A transport that discards what is written: the request was taken before."""
 
     def __init__(self, protocol: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
@@ -86,7 +85,7 @@ class _Wire(asyncio.Transport):
 
 
 class _Body(StreamReader):
-    """A body that is not fed by a connection: a reader that has nothing left reads the exchange itself."""
+    """A body that no connection feeds: when it has no data left, its reader reads the exchange."""
 
     __slots__ = ("_exchange",)
 
@@ -137,7 +136,7 @@ class _Protocol(ResponseHandler):
         self._exchange.limit = read_timeout or None
 
     def start_timeout(self) -> None:
-        """Do nothing: the exchange looks after the read timeout, for there is no socket to be silent."""
+        """Do nothing: the exchange applies the read timeout, as there is no socket."""
 
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
         """Return status, headers and body; raises what aiohttp raises where none come."""

@@ -1,6 +1,6 @@
-"""The door: which requests are answered, with what, and who opened them.
+"""``Door``: which requests are answered here, from which playbook, and which line made them.
 
-The wall: knows hosts and playbooks, no HTTP library.
+It knows hosts and playbooks, and no HTTP library.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pytest_mockstream.wire import provider_of
 #: Where Ollama listens unless told otherwise (https://docs.ollama.com/faq); the one provider on loopback.
 _OLLAMA_PORT = 11434
 
-#: What libraries ask for behind their users' backs, and do well without. litellm downloads its price list when it is
-#: imported, in a thread that goes on into the tests, and has a copy of its own.
+#: What libraries request although their user asked for nothing, and can do without. litellm downloads its price list
+#: when it is imported, in a thread that goes on into the tests, and has a copy of its own.
 _UNASKED = ("raw.githubusercontent.com/BerriAI/litellm/",)
 
 
@@ -32,7 +32,7 @@ class Door:
         settings: how streams are played.
 
     Attributes:
-        is_open: whether it answers; once closed, everything goes its own way again.
+        is_open: whether it answers requests; once closed, all of them go to the network again.
         passthrough: hosts (or ``"host:port"``) that are let out to the network, in lower case.
         intercept: hosts (or ``"host:port"``) that are answered although they are on loopback, in lower case.
     """
@@ -45,7 +45,7 @@ class Door:
         self._settings = settings
 
     def answers(self, host: str, port: int | None) -> bool:
-        """Tell whether a request to this host is answered here; it goes its own way if not."""
+        """Tell whether a request to this host is answered here; if not, it goes to the network."""
         if not self.is_open:
             return False
         names = {host.lower(), f"{host.lower()}:{port}"}
@@ -54,15 +54,15 @@ class Door:
         return bool(names & self.intercept) or port == _OLLAMA_PORT or not is_loopback(host)
 
     def turns_away(self, incoming: HTTPRequest) -> bool:
-        """Tell whether a request is one of those that nobody means: no connection, and no failed test either."""
+        """Tell whether a library makes this request unasked: it fails to connect, which does not fail the test."""
         return f"{incoming.host}{incoming.path}".startswith(_UNASKED)
 
     def forbidden(self, host: str) -> str | None:
-        """Return the provider whose host this is, if it must not be reached by any other way."""
+        """Return the provider whose host this is, if connecting to it is forbidden while the door is open."""
         return provider_of(host) if self.is_open and host.lower() not in self.passthrough else None
 
     def answer(self, incoming: HTTPRequest) -> Answer:
-        """Answer a request, credited to the caller's line."""
+        """Answer a request; the user's line that made it is found from the caller's frame."""
         frame = sys._getframe(1)
         answered = answer(
             self.playbook,

@@ -1,13 +1,11 @@
-"""One request and its answer, as an HTTP library sees them: pieces of a body, or the library's own errors.
+"""``Exchange``: an answer as an HTTP library reads it, in pieces of a body, or the library's own exceptions.
 
-The wall: knows no HTTP library; each names the exceptions of its own as ``Troubles``. Sync and async differ in the
-driver only.
+It knows no HTTP library; each gives its exceptions as ``Troubles``.
 
-Theory of operation: the answer has no producer of its own. Whoever reads a piece waits until the piece would have
-arrived, at most for the library's read timeout. Leaving is one call, however it comes about: closed by the consumer,
-by an error or a cancellation while reading, or by the client's closing. An async generator that is dropped is closed by
-its loop at once, which counts as well. What only the garbage collector finds does not: its collection calls our
-finaliser before anything else can close us, and the stream is dropped.
+Theory of operation: whoever reads a piece waits until the piece has arrived, at most for the library's read timeout.
+``close`` means that the consumer has left: it closed the response, or an error or a cancellation ended its reading, or
+the client was closed. An async generator that is dropped is closed by its loop at once, which counts as closing, too.
+Being closed by a finaliser does not count: the consumer forgot the stream, and it is dropped.
 """
 
 from __future__ import annotations
@@ -22,30 +20,32 @@ from pytest_mockstream.playback import End, Ending
 from pytest_mockstream.script.steps import Disconnect
 from pytest_mockstream.wire import Frame
 
-#: Every read of a stream's first so many gives other tasks a turn, then each so-many-th: a cancellation finds every
-#: chunk of a test's stream, and a long stream is not held up by the loop.
+#: Each of the first reads of a stream lets other tasks run, and after them one read of many: so a test can cancel its
+#: reader at every chunk of a short stream, and a turn of the loop, which costs more than a chunk, does not slow a long
+#: one down.
 _FIRST_READS = 32
 _EVERY_READ = 128
+#: How many callers to look through for a finaliser: more than the HTTP libraries have between theirs and ``close``.
 _FRAMES_ABOVE = 12
 
 
 class Troubles(Protocol):
-    """What a library raises. ``begun`` tells whether status and headers had come before."""
+    """The exceptions of an HTTP library. ``begun`` tells whether status and headers have arrived."""
 
     def reset(self, *, begun: bool) -> Exception:
-        """Return what a connection that is reset raises."""
+        """Return the exception for a connection that is reset."""
 
     def cut(self, *, begun: bool) -> Exception:
-        """Return what a connection that ends too early raises."""
+        """Return the exception for a connection that is closed too early."""
 
     def timed_out(self, *, begun: bool) -> Exception:
-        """Return what the read timeout raises."""
+        """Return the exception for a read timeout."""
 
     def closed(self) -> Exception:
-        """Return what reading raises once the client was closed."""
+        """Return the exception for reading when the client was closed."""
 
     def unreachable(self) -> Exception:
-        """Return what a host raises that cannot be connected to."""
+        """Return the exception for a host that cannot be connected to."""
 
 
 class Exchange:
@@ -53,7 +53,7 @@ class Exchange:
 
     Args:
         answer: what to send.
-        troubles: what the library raises.
+        troubles: the library's exceptions.
         limit: the library's read timeout in seconds, or None.
 
     Attributes:
@@ -76,14 +76,14 @@ class Exchange:
 
     @property
     def reason(self) -> str:
-        """The words behind the status; none for a status that is a provider's own, as Anthropic's 529."""
+        """The reason phrase of the status; empty for one that is not HTTP's own, such as Anthropic's 529."""
         try:
             return HTTPStatus(self.answer.status).phrase
         except ValueError:
             return ""
 
     def start(self) -> None:
-        """Wait until status and headers come; raises as ``read`` does."""
+        """Wait until status and headers arrive; raises as ``read`` does."""
         if not self._begun:
             try:
                 self._begin(self.answer.playback.receive(self.limit))
@@ -109,7 +109,7 @@ class Exchange:
     # The body.
 
     def read(self) -> bytes:
-        """Return the next piece of the body, or nothing at its end.
+        """Return the next piece of the body; empty bytes at its end.
 
         Raises:
             Exception: the library's own, for a broken connection and for silence longer than ``limit``.
@@ -123,10 +123,10 @@ class Exchange:
         return self._accept(await self.answer.playback.areceive(self.limit) if got is None else got)
 
     def read_tail(self) -> bytes | None:
-        """Return the next piece without waiting, if it has come and all that the model had to say was read before it.
+        """Return the next piece without waiting, if it has arrived and the model's last chunk was read before it.
 
         Returns:
-            None if there is no such piece. Nothing is the end of the body, as in ``read``.
+            None if there is no such piece. Empty bytes are the end of the body, as in ``read``.
         """
         frame, entry = self._frame, self.answer.entry
         # The last chunk may come in several frames, of which only one counts as it: the others say that it has begun.
@@ -192,9 +192,9 @@ class Exchange:
     # Leaving.
 
     def close(self) -> None:
-        """Note that the consumer is done with it. From anywhere, any number of times.
+        """Note that the consumer has left. From anywhere, any number of times.
 
-        Closing by the finaliser of whatever holds it does not count.
+        Called by a finaliser, the stream counts as dropped.
         """
         if self._left:
             return

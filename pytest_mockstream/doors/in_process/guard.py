@@ -1,7 +1,7 @@
-"""The escape guard: a provider's host is reached through the door or not at all.
+"""Refuses connections to a provider's host that bypass the door.
 
-The wall: looks at names of hosts where they are looked up or connected to, never at bytes. It cannot see libraries
-that resolve names in C (gRPC, pycurl).
+It checks the names of hosts where Python looks them up or connects to them; libraries that resolve names in C (gRPC,
+pycurl) escape it.
 """
 
 from __future__ import annotations

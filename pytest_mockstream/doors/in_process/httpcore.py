@@ -1,8 +1,8 @@
 """The in-process door for everything on httpcore and httpcore2: httpx, httpx2, and what is built on them.
 
-The wall: public names of httpcore only (``ConnectionPool``, ``AsyncConnectionPool``, ``Request``, ``Response``, its
-exceptions). Clients, transports, mounts, instrumentation and httpx's own mapping of exceptions stay in play; a client
-with a transport of the user's own making (``MockTransport``, ``ASGITransport``) never comes here.
+It uses public names of httpcore only (``ConnectionPool``, ``AsyncConnectionPool``, ``Request``, ``Response``, its
+exceptions). Clients, transports, mounts, instrumentation and httpx's own mapping of exceptions work as ever. A client
+with a transport of the user's own (``MockTransport``, ``ASGITransport``) does not use httpcore and is left alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .exchange import Exchange
 
 
 class _Troubles:
-    """What httpcore raises; the texts are its own."""
+    """The exceptions of httpcore; the texts are its own."""
 
     def __init__(self, library: ModuleType) -> None:
         self._library = library

@@ -1,8 +1,7 @@
-"""The in-process door: every httpx, httpx2 and aiohttp client of the process is answered from a playbook.
+"""Patches the HTTP libraries of the process, so that a ``Door`` answers their requests while it is open.
 
-The wall: no wire format and no schedule, ``answer`` has both; no HTTP library is imported that the process does not
-have. Clients made before, in and outside a test are caught alike, for classes are patched, not clients: for as long
-as the door is open, and in libraries that are imported meanwhile, too.
+It imports no HTTP library that the process has not imported; those that are imported while the door is open are patched
+then. Classes are patched, not clients, so it does not matter when a client was made.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _HOOKS: dict[str, Callable[[ModuleType, Door], Iterable[Replacement]]] = {
 
 @contextmanager
 def opened(door: Door) -> Iterator[None]:
-    """Open a door: for as long, HTTP requests of the process are answered by it."""
+    """Open a door: in the block, it answers the HTTP requests of the process."""
 
     def bound(hook: Callable[[ModuleType, Door], Iterable[Replacement]]) -> Hook:
         return lambda library: hook(library, door)

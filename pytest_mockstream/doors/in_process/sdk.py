@@ -1,6 +1,6 @@
-"""``MockStreamSDK``: the door for code that builds its own SDK clients, in process and without a socket.
+"""``MockStreamSDK``: the door for code that makes its own SDK clients, in process and without a socket.
 
-The wall: it puts playbook and interception together, and lends the environment fake keys. It needs no pytest.
+While it is open, the environment has fake keys where it has no real ones. It needs no pytest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pytest_mockstream.playbook.scripting import Scripted, default_script
 from .intercept import Door, opened
 
 FAKE_KEY = "mock-stream-sdk-fake-key"
-#: What an SDK wants to see in the environment before it is built, and what else would do: two Google keys at once make
+#: What an SDK needs in the environment when a client is made, and what else would do: two Google keys at once make
 #: google-genai warn. litellm downloads a price list when it is imported, unless told that its own copy will do.
 _ENVIRONMENT = (
     ("OPENAI_API_KEY", FAKE_KEY, ()),
@@ -31,26 +31,27 @@ _ENVIRONMENT = (
 
 
 class MockStreamSDK(Scripted):
-    """Answers the real SDKs of the process from scripts, as a context manager; the fixture opens one for a test.
+    """Answers the requests of the real SDKs in this process from scripts. The fixture opens one for a test.
 
-    While it is open, every request through httpx, httpx2 or aiohttp is answered, sync and async, whatever host it is
-    for and whenever its client was made. Loopback is let out, but for Ollama's port. A provider's host that is reached
-    any other way is refused.
+    It is a context manager. While it is open, it answers every request through httpx, httpx2 or aiohttp, sync and
+    async, for any host, also of clients that were made before. Requests to localhost go to the network as usual, except
+    on Ollama's port. Connecting to a provider's host by any other way is refused.
 
     Args:
-        default_text: what every request gets as long as nothing was ever queued.
+        default_text: the text that every request gets as long as no script was ever queued.
         delay: seconds before each chunk.
         ttft: seconds before the first chunk; default: ``delay``.
-        jitter: gaps vary by up to so many seconds either way.
+        jitter: the largest random change of each gap between chunks, plus or minus, in seconds.
         seed: of the jitter.
-        tokens_per_second: instead of ``delay``; one chunk is one token.
+        tokens_per_second: instead of ``delay``; one chunk counts as one token.
         producer: ``"inline"``, or ``"background"`` for a real task or thread behind each stream.
         buffer_size: how many frames the producer may be ahead of its reader.
-        passthrough: hosts, or ``"host:port"``, that are let out to the network.
-        intercept: hosts on loopback, or ``"localhost:8000"``, that are answered all the same.
+        passthrough: hosts (``"api.example.com"`` or ``"host:port"``) whose requests go to the network.
+        intercept: hosts on this machine (``"localhost"`` or ``"localhost:8000"``) whose requests are answered, too.
 
     Raises:
         ScriptError: a value is not legal.
+        TypeError: there is no such keyword.
 
     Example:
         >>> with MockStreamSDK() as sdk:  # doctest: +SKIP
@@ -76,7 +77,7 @@ class MockStreamSDK(Scripted):
 
     @property
     def default_text(self) -> str:
-        """What every request gets as long as nothing was ever queued."""
+        """The text that every request gets as long as no script was ever queued."""
         return self._default_text
 
     def passthrough(self, *hosts: str) -> None:
@@ -84,7 +85,7 @@ class MockStreamSDK(Scripted):
         self._door.passthrough.update(map(str.lower, _hosts("passthrough", hosts)))
 
     def intercept(self, *hosts: str) -> None:
-        """Answer requests to these hosts, or ``"host:port"``, from now on, although they are on loopback."""
+        """Answer requests to these hosts, or ``"host:port"``, from now on, although they are on this machine."""
         self._door.intercept.update(map(str.lower, _hosts("intercept", hosts)))
 
     def _check_reach(self) -> None:
@@ -122,7 +123,7 @@ def _hosts(name: str, hosts: Iterable[str]) -> list[str]:
 
 @contextmanager
 def _lent_environment() -> Iterator[None]:
-    """Set what SDKs want to see in the environment and do not; take it back at the end, if it is still ours."""
+    """Set what SDKs need in the environment and is missing; unset it at the end, if nobody has changed it."""
     lent = {
         name: value
         for name, value, others in _ENVIRONMENT

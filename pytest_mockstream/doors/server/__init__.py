@@ -1,10 +1,9 @@
-"""The HTTP door: the same scripts over a real socket.
+"""The server door: the same scripts over a real socket.
 
-The wall: h11 is the one library that this package needs beyond pytest's own, and nothing else of ours imports it.
-
-Why h11, and not a server such as aiohttp's: it knows the protocol and leaves the socket to us, so every fault can be
-made at the very byte; it is imported in a tenth of the time; and it changes nothing for the code under test, where
-aiohttp does: google-genai takes another transport as soon as it is installed.
+It needs h11, which nothing outside this folder imports. h11, and not a server such as aiohttp's, because it knows the
+protocol and leaves the socket to us, so that a fault can be made at any byte; because it is imported in a tenth of the
+time; and because installing it changes nothing for the code under test: google-genai changes its transport as soon as
+aiohttp is installed.
 """
 
 try:

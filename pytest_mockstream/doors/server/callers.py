@@ -1,10 +1,9 @@
-"""Who sends a request: a line of this process, where it comes from this process; the client's name elsewhere.
+"""Who sends a request to the server: the line of code, if it is in this process; else the client's name.
 
-The wall: looks at sockets while something is sent through them, never at bytes. What other processes send, and
-libraries that have sockets of their own (uvloop, pycurl), shows no line.
+No line is known of other processes, and of libraries with sockets of their own (uvloop, pycurl).
 
-Theory of operation: the two ends of a connection know each other's ports. A line is noted before its bytes are sent,
-under the port that they are sent from, so it is there when they arrive.
+Theory of operation: both ends of a connection know each other's ports. Sockets are watched: the line that sends
+something is noted before it is sent, by the port that it is sent from, so it is there when the request arrives.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ class Caller:
     """Who sent a request.
 
     Attributes:
-        site: a line, or what else is known of the client.
-        remedy: how the library in use closes a stream, or None.
-        loop: returns the loop that it was sent in, if it is still there.
+        site: the line, or what else is known of the client.
+        remedy: how the SDK in use closes a stream, or None.
+        loop: returns the event loop that it was sent in, if that still exists.
     """
 
     site: CallSite
@@ -53,16 +52,16 @@ class Caller:
 #: By the client's port.
 Callers: TypeAlias = "dict[int, Caller]"
 
-# By the server's port; the sockets of a process have one class, so all servers in it look at it through one pair of
-# eyes. Single operations on a dict are atomic.
+# By the server's port. The class of sockets is patched once for all servers of the process. Single operations on a dict
+# are atomic.
 _watched: dict[int, Callers] = {}
-_eyes = ExitStack()
+_patches = ExitStack()
 _lock = threading.Lock()
 
 
 @contextmanager
 def watched(port: int) -> Iterator[Callers]:
-    """Note who sends something to a port of this machine, for as long as the block lasts.
+    """Note who sends something to a port of this machine, while the block lasts.
 
     Args:
         port: a server's.
@@ -70,7 +69,7 @@ def watched(port: int) -> Iterator[Callers]:
     with _lock:
         if not _watched:
             for name in filter(partial(hasattr, socket.socket), _SENDING):
-                _eyes.callback(take_off, put_on(Replacement(socket.socket, name, _noting)))
+                _patches.callback(take_off, put_on(Replacement(socket.socket, name, _noting)))
         callers = _watched[port] = {}
     try:
         yield callers
@@ -78,11 +77,11 @@ def watched(port: int) -> Iterator[Callers]:
         with _lock:
             del _watched[port]
             if not _watched:
-                _eyes.close()
+                _patches.close()
 
 
 def client(incoming: HTTPRequest, address: tuple[str, int]) -> Caller:
-    """Say who asked where no line of code can be named: the client's name, its address and its port."""
+    """Return who sent a request whose line is not known: the client's name, its address and its port."""
     host, port = address
     agent = incoming.headers.get("user-agent", "a client")
     return Caller(CallSite(f"{agent}, {host}", port, _NO_LINE))

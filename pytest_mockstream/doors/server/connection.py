@@ -1,12 +1,12 @@
 """One HTTP/1.1 connection: requests are read and checked here, and responses put on the wire.
 
-The wall: h11 knows the protocol, asyncio the socket; what to answer is somebody else's business. Nothing here waits
-for a client that does not read: the sender does, on ``drained``.
+h11 knows the protocol and asyncio the socket; what to answer is decided elsewhere. Nothing here waits for a client that
+does not read: the sender does, with ``drained``.
 
-Theory of operation: the protocol object reads all the time, also while it answers, for that is how it learns at once
-that the client has gone. A request that is whole is handed over in a task of its own, one at a time; what the client
-sends meanwhile waits in h11, up to a limit. ``lost`` is set in the same turn of the loop in which the client's leaving
-is seen, and ``on_lost`` is called then, before any task runs.
+Theory of operation: the protocol object reads all the time, also while a request is being answered: only so does it
+notice at once that the client has gone. Each complete request is answered in a task of its own, one at a time; what the
+client sends meanwhile waits in h11, up to a limit. When the client goes, ``lost`` is set and ``on_lost`` called in the
+turn of the loop that notices it, before any task runs.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Limits:
 
 
 class _Refused(Exception):
-    """A request that is not answered as it stands."""
+    """A request that gets an error without being answered."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

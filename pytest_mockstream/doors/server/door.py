@@ -1,10 +1,10 @@
-"""``MockStreamServer``: scripts go in at this end, HTTP comes out at the other.
+"""``MockStreamServer``: a real HTTP server that plays scripts.
 
-The wall: joins playbook, answers and listener. It needs no pytest.
+It needs no pytest.
 
-Theory of operation: the record is written in the server's thread and read in the test's. Before it is handed out, the
-server's loop is let turn until it has seen everything that the kernel had for it: what the code under test did to a
-connection before the test asks is in the record when it asks. There is nothing to wait or to poll for.
+Theory of operation: the record is written in the server's thread and read in the test's. Reading it first waits until
+the server's event loop has handled everything that the kernel has for it. So whatever the code under test did to a
+connection before the test looks is in the record, and a test never needs to wait or poll.
 """
 
 from __future__ import annotations
@@ -50,28 +50,29 @@ _at_least_one = integer(at_least=1)
 
 
 class MockStreamServer(Scripted):
-    """A streaming LLM provider on a real socket, that plays scripts; works in and outside of pytest.
+    """A streaming LLM provider on a real socket that plays scripts; works in and outside of pytest.
 
-    Speaks HTTP/1.1 and every wire format at once, told apart by the path. It runs in a thread of its own, from
+    It speaks HTTP/1.1 and all wire formats, which it tells apart by the path. It runs in a thread of its own from
     ``start`` to ``stop``; as a context manager it does both.
 
     Args:
-        default_text: what every request gets as long as nothing was ever queued.
+        default_text: the text that every request gets as long as no script was ever queued.
         delay: seconds before each chunk.
         ttft: seconds before the first chunk; default: ``delay``.
-        jitter: gaps vary by up to so many seconds either way.
+        jitter: the largest random change of each gap between chunks, plus or minus, in seconds.
         seed: of the jitter.
-        tokens_per_second: instead of ``delay``; one chunk is one token.
-        buffer_size: how many frames a stream may be ahead of what its client has taken.
-        host: the address to bind. Whoever can reach it can use it.
+        tokens_per_second: instead of ``delay``; one chunk counts as one token.
+        buffer_size: how many frames a stream may be ahead of its client.
+        host: the address to bind. Whoever can reach it can use it: it asks for no key.
         port: the port to bind; 0 for a free one.
-        max_body: bytes of a request's body; more is answered with 413.
-        request_timeout: how long a request may take to arrive; a slower one is answered with 408.
+        max_body: the largest body of a request, in bytes; a larger one gets status 413.
+        request_timeout: how long a request may take to arrive, in seconds; a slower one gets status 408.
         record: how many requests ``requests`` remembers; None for all.
         cors: let web pages of any origin call it.
 
     Raises:
         ScriptError: a value is not legal.
+        TypeError: there is no such keyword.
     """
 
     @lists_server_options
@@ -113,7 +114,7 @@ class MockStreamServer(Scripted):
     # Its life.
 
     def start(self) -> Self:
-        """Bind and serve; connections are accepted when this returns.
+        """Bind the address and serve; connections are accepted when this returns.
 
         Raises:
             OSError: the address cannot be bound.
@@ -129,10 +130,10 @@ class MockStreamServer(Scripted):
         return self
 
     def stop(self) -> None:
-        """Close the port and every connection; thread and loop are gone when this returns. Any number of times.
+        """Close the port and every connection; thread and loop have ended when this returns. Any number of times.
 
-        Streams that are still open then were never closed by their clients: the record says that they were dropped, and
-        an ``UnclosedStreamWarning`` says where they were opened.
+        A stream that is still open was never closed by its client: its state becomes ``dropped``, and an
+        ``UnclosedStreamWarning`` names the line that opened it.
         """
         if not self._thread.is_running:
             return
@@ -152,22 +153,22 @@ class MockStreamServer(Scripted):
         self.stop()
 
     def end_streams(self) -> None:
-        """End every stream that is still open; its client gets a reset, and the record says that it is broken."""
+        """End every stream that is still open: its client gets a reset, and its state becomes ``broken``."""
         if self._thread.is_running and self._listener.connections:
             self._thread.run(self._listener.end_streams())
             self._settle("broken")
 
     def _settle(self, state: State) -> list[Answer]:
-        """Note how the streams ended that the server has cut off, and return them."""
+        """Settle the streams that the server has cut off, and return them."""
         cut_off, self._cut_off = self._cut_off, []
         return [answered for answered in cut_off if answered.entry.settle(state)]
 
     def reset(self, *, pacing: Pacing | None = None, buffer_size: int = DEFAULT_BUFFER_SIZE) -> None:
-        """Be as new: end every stream, forget all scripts and requests, accept connections.
+        """Start anew: end every stream, forget all scripts and requests, accept connections.
 
         Args:
-            pacing: of scripts that say nothing themselves, from now on.
-            buffer_size: as for the constructor, from now on.
+            pacing: from now on, of scripts that set none themselves.
+            buffer_size: from now on, as for the constructor.
         """
         self.end_streams()
         self._callers.clear()  # the port of one that has gone may soon be another's
@@ -178,7 +179,7 @@ class MockStreamServer(Scripted):
             self._thread.run(self._listener.open())
 
     def replace(self, content: ScriptFile) -> None:
-        """Play the scripts of a file from now on; streams that run go on, the record begins anew."""
+        """Play the scripts of a file from now on, with an empty record; running streams go on."""
         playbook = self._new_playbook(content.default_text or self._default_text)
         for script, condition in content.scripts:
             playbook.queue(script, condition)
@@ -187,9 +188,9 @@ class MockStreamServer(Scripted):
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
-        """Refuse connections for as long as the ``with`` lasts; streams that run go on.
+        """Refuse connections while the ``with`` block lasts; running streams go on.
 
-        Connections that a client keeps for its next request are closed, and the port stays ours.
+        Idle connections, which clients keep for their next request, are closed. The port stays bound.
         """
         self._thread.run(self._listener.refuse())
         try:
@@ -202,12 +203,12 @@ class MockStreamServer(Scripted):
 
     @property
     def url(self) -> str:
-        """Its address, as ``http://127.0.0.1:54321``; the port is known once it was started."""
+        """Its address, such as ``http://127.0.0.1:54321``; the port is known after ``start``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._listener.port}"
 
     def base_url(self, provider: str) -> str:
-        """Return the base URL that a provider's SDK wants.
+        """Return the base URL for a provider's SDK.
 
         Args:
             provider: ``"openai"``, ``"anthropic"``, ``"google"`` or ``"ollama"``.
@@ -218,7 +219,7 @@ class MockStreamServer(Scripted):
         return self.url + _BASES[_provider(provider, "provider")]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment that leads every provider's SDK here, past any proxy, with obviously fake keys."""
+        """Return environment variables that lead every provider's SDK here, past any proxy; the keys are fake."""
         direct = ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), self._host]))
         return {
             "OPENAI_BASE_URL": self.base_url("openai"),
@@ -234,16 +235,16 @@ class MockStreamServer(Scripted):
 
     @property
     def requests(self) -> list[Request]:
-        """Every request so far, in order, and what became of it.
+        """All requests so far, in order, each with what became of it.
 
-        Everything is in it that clients have done to their connections before; what they still have in their own
-        queues, as an event loop that must turn once more to close a socket, cannot be.
+        It shows everything that clients have done to their connections. What a client has not done yet, it cannot show:
+        an event loop closes a socket one turn after it was told to.
         """
         self.catch_up()
         return self._playbook.requests
 
     def catch_up(self) -> None:
-        """Let the server see everything that has reached it by now."""
+        """Wait until the server has handled everything that has reached it."""
         if self._thread.is_running and not self._thread.is_current:
             self._thread.run(self._listener.catch_up())
 
@@ -285,7 +286,7 @@ class MockStreamServer(Scripted):
 
 
 def _fail(playbook: Playbook, connection: Connection, what: str, error: Exception) -> None:
-    """Tell both the client and the test that a request cannot be answered."""
+    """Report to both the client and the test that a request cannot be answered."""
     problem = ScriptError(f"{what}: {error!r}")
     problem.__cause__ = error
     playbook.remember(problem)

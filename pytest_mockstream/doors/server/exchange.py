@@ -1,12 +1,11 @@
-"""Plays one answer on one connection.
+"""Sends one answer on one connection.
 
-The wall: takes frames from a playback and puts them on the wire; what they say was decided before.
+It sends the frames of a playback as they are.
 
-Theory of operation: the ledger is told of a frame before its bytes are written, so a client that has seen a chunk, or
-the end, finds it in the record. What has arrived at one instant goes out in one write and as one HTTP chunk, as from
-behind a proxy, unless the script asked for a cut in between. After each write the exchange waits until the kernel has
-taken it: a client that does not read holds what the kernel buffers and what its playback may be ahead, and nothing
-grows.
+Theory of operation: a frame is noted in the ledger before its bytes are written, so that the record has every chunk,
+and the end, that a client has seen. Frames that arrive at the same instant are sent in one write and as one HTTP chunk,
+as a proxy would, unless the script asked for a cut between them. After each write the exchange waits until the kernel
+has taken it. For a client that does not read, no more is thus held than the kernel's buffer and ``buffer_size`` frames.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The listening socket and the connections that came in through it.
+"""The listening socket, and the connections that were accepted on it.
 
-The wall: lives on one event loop and is called from there alone.
+All of it runs on one event loop, and is called from there only.
 
 Theory of operation: connections are accepted here and not by ``loop.create_server``, which loses one, with its
 descriptor, that is being accepted while it closes. Each becomes a task until asyncio has made its transport; ``close``
@@ -56,7 +56,7 @@ class Listener:
         self.port = port
 
     async def open(self) -> None:
-        """Bind, if that is still to be done, and accept connections.
+        """Bind the address, if it is not bound, and accept connections.
 
         Raises:
             OSError: the address cannot be bound.
@@ -69,7 +69,7 @@ class Listener:
         self._wait()
 
     async def refuse(self) -> None:
-        """Refuse new connections and close idle ones, but keep the port; streams that run go on."""
+        """Refuse new connections and close idle ones, but keep the port; running streams go on."""
         if not self._is_accepting:
             return
         await self._stop_accepting()
@@ -83,7 +83,7 @@ class Listener:
         await self.end_streams()
 
     async def end_streams(self) -> None:
-        """Reset every connection that a request or a response is on; their tasks have ended when this returns."""
+        """Reset every connection with a request or a response on it; their tasks have ended when this returns."""
         busy = [connection for connection in self.connections if not connection.is_idle]
         tasks = [connection.task for connection in busy if connection.task is not None]
         for connection in busy:
@@ -93,7 +93,7 @@ class Listener:
         await turn()  # asyncio closes the sockets one turn later
 
     async def catch_up(self) -> None:
-        """See everything that the kernel has for us by now."""
+        """Handle everything that the kernel has for us now."""
         for _ in range(_TURNS):
             await turn()
 

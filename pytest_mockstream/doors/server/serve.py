@@ -1,6 +1,6 @@
 """``python -m pytest_mockstream serve``: the server outside of pytest, for a browser, a demo or a load test.
 
-The wall: reads files and arguments, prints, and minds signals; the server itself is the one that tests use.
+Here are the arguments, the script file, the output and the signals; the server is the one that tests use.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""An event loop in a thread of its own.
-
-The wall: knows no HTTP. Everything that touches the loop goes through ``run``.
-"""
+"""An event loop in a thread of its own; everything that is done on the loop goes through ``run``."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ T = TypeVar("T")
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """The standard loop, whatever policy the test's own code sets, on a clock that no test freezes."""
+    """The standard loop, whatever policy the test sets, on a clock that no test freezes."""
 
     def time(self) -> float:
         return monotonic()
