@@ -10,10 +10,9 @@ answer is a playback of frames. A body that is not streamed is one frame, so it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.errors import MockStreamError, ScriptError, UnexpectedRequestError
@@ -59,9 +58,10 @@ from pytest_mockstream.wire import (
 )
 
 from .delivery import Answer, ChunkCounter, Close
+from .http_request import HTTPRequest
 from .unknown import unknown_path
 
-__all__ = ["PROVIDERS", "WIRE_PROVIDERS", "Answer", "Close", "Frame", "HTTPRequest", "answer"]
+__all__ = ["PROVIDERS", "WIRE_PROVIDERS", "Answer", "Close", "Frame", "answer"]
 
 #: Whom a request can be for where the path alone says it, and where the host says it, too.
 WIRE_PROVIDERS = tuple(dict.fromkeys(endpoint.provider for endpoint in ENDPOINTS))
@@ -70,43 +70,6 @@ PROVIDERS = tuple(dict.fromkeys((*WIRE_PROVIDERS, *HOSTS.values())))
 # What reading JSON of any shape runs into, where a field is not what its format says.
 _WRONG_TYPES = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 _SECRET_FIELDS = {"api_key", "apikey", "authorization", "authorization_token", "access_token", "secret", "password"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HTTPRequest:
-    """A request as it came, its body read completely.
-
-    Attributes:
-        method: ``"POST"`` and so on.
-        url: the whole URL; it may hold credentials, so it is neither recorded nor shown.
-        headers: as sent.
-        body: as sent.
-    """
-
-    method: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
-    body: bytes = field(repr=False, default=b"")
-
-    @property
-    def host(self) -> str:
-        """The host in the URL, without port and user."""
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def path(self) -> str:
-        """The URL's path, without query."""
-        return urlsplit(self.url).path
-
-    @property
-    def lower_headers(self) -> dict[str, str]:
-        """The headers, their names in lower case."""
-        return {name.lower(): value for name, value in self.headers.items()}
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The URL's query."""
-        return dict(parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
 
 
 def answer(

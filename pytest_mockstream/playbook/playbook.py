@@ -5,20 +5,20 @@ What became of each stream is noted in ``ledger``.
 
 from __future__ import annotations
 
-import re
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.errors import MockStreamError, ScriptError, UnexpectedRequestError, UnusedScriptError
-from pytest_mockstream._base.legal import did_you_mean, integer
+from pytest_mockstream._base.legal import did_you_mean
 from pytest_mockstream._base.wording import counted
 from pytest_mockstream.script.script import Script
 
 from .ledger import entry_of
+from .queued import SERIALS, Condition, Queued
 from .request import Request
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
@@ -34,107 +34,13 @@ def playbooks() -> list[Playbook]:
     return list(_playbooks)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """Which requests a script answers; None means "any".
-
-    Attributes:
-        contains: the last message of the user contains this text.
-        matches: this regular expression is found in the last message of the user.
-        model: the model asked for.
-        provider: the provider asked.
-        tool: a tool of this name is offered.
-        tool_result_contains: the result of a tool that ran since the model's last turn contains this text.
-        turn: this turn of the model is asked for: 1 for the first request of a conversation.
-        predicate: a function that takes the ``Request``.
-    """
-
-    contains: str | None = None
-    matches: str | re.Pattern[str] | None = None
-    model: str | None = None
-    provider: str | None = None
-    tool: str | None = None
-    tool_result_contains: str | None = None
-    turn: int | None = None
-    predicate: Callable[[Request], bool] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("contains", "model", "provider", "tool", "tool_result_contains"):
-            if (value := getattr(self, name)) is not None and not isinstance(value, str):
-                raise ScriptError(f"when({name}={value!r}): give a str")
-        if self.turn is not None:
-            object.__setattr__(self, "turn", integer(at_least=1)(self.turn, "when(turn)"))
-        if self.predicate is not None and not callable(self.predicate):
-            raise ScriptError(f"when(predicate={self.predicate!r}): give a callable that takes the request")
-        if self.matches is not None:
-            try:
-                object.__setattr__(self, "matches", re.compile(self.matches))
-            except (re.error, TypeError) as error:
-                raise ScriptError(f"when(matches={self.matches!r}) is not a regular expression: {error}") from None
-
-    def holds(self, request: Request) -> bool:
-        """Tell whether a request meets the condition."""
-        return self.may_hold(request) and (self.predicate is None or bool(self.predicate(request)))
-
-    def may_hold(self, request: Request) -> bool:
-        """Tell whether a request meets the condition, as far as that can be told without calling the predicate."""
-        return (
-            (self.contains is None or self.contains in request.text)
-            and (self.matches is None or re.search(self.matches, request.text) is not None)
-            and (self.model is None or self.model == request.model)
-            and (self.provider is None or self.provider == request.provider)
-            and (self.tool is None or self.tool in request.tool_names)
-            and (self.tool_result_contains is None or self.tool_result_contains in "\n".join(request.tool_results))
-            and (self.turn is None or self.turn == request.turn)
-        )
-
-    def __str__(self) -> str:
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["matches"] = self.matches.pattern if isinstance(self.matches, re.Pattern) else None
-        said = [f"{name}={value!r}" for name, value in values.items() if value is not None]
-        return f"when({', '.join(said)})" if said else "any request"
-
-
-@dataclass(slots=True, eq=False)
-class _Queued:
-    """A script in the queue.
-
-    Attributes:
-        script: what is played.
-        condition: for which requests.
-        queued_at: the line that queued it.
-        played: how many requests it has answered.
-        is_told: whether an error has already said that it was not played.
-    """
-
-    script: Script
-    condition: Condition
-    queued_at: CallSite | None = None
-    played: int = 0
-    is_told: bool = False
-
-    @property
-    def is_left(self) -> bool:
-        return self.script.times is None or self.played < self.script.times
-
-    @property
-    def is_used(self) -> bool:
-        return self.is_told or self.played >= (self.script.times or 1)
-
-    def __str__(self) -> str:
-        at = "" if self.queued_at is None else f", queued at {self.queued_at}"
-        times = self.script.times
-        meant = f"of {counted(times, 'time')}" if times is not None else "times, meant for any number"
-        return f"{self.script!r} for {self.condition}{at} (played {self.played} {meant})"
-
-
 @dataclass(frozen=True, slots=True)
 class _Misdirected:
     """A request that got a default text here, while a script was queued for it elsewhere."""
 
     request: Request
     elsewhere: Playbook
-    queued: _Queued
+    queued: Queued
 
 
 class Playbook:
@@ -155,10 +61,11 @@ class Playbook:
         self.requests: list[Request] = []
         self.unexpected: list[MockStreamError] = []
         self._providers = providers
-        self._entries: list[_Queued] = []
+        self._entries: list[Queued] = []
         self._unanswered: list[tuple[Condition, CallSite]] = []
         self._misdirected: list[_Misdirected] = []
         self._is_verified = False
+        self._serial = next(SERIALS)
         self._defaulted: Request | None = None
         self._count = 0
         #: Chooses the script in our place, for sweeps: gets the request, and the function that picks from the queue.
@@ -231,7 +138,7 @@ class Playbook:
                 )
                 raise ScriptError(msg)
             self._is_verified = False
-            self._entries.append(_Queued(script, condition, site))
+            self._entries.append(Queued(script, condition, site))
 
     def answer(self, request: Request) -> Script:
         """Record a request and return the script that answers it.
@@ -279,13 +186,16 @@ class Playbook:
         self.requests.append(request)
 
     def _meant_elsewhere(self, request: Request) -> list[_Misdirected]:
-        """Return the scripts for such a request that wait at other doors which are open, too."""
+        """Return the scripts for such a request that wait at other doors which are open, too.
+
+        A script that was queued before this door was made is not meant for the same test.
+        """
         return [
             _Misdirected(request, other, queued)
             for other in playbooks()
             if other is not self and other.is_open() and not other._is_verified
             for queued in other._entries[:]
-            if queued.is_left and queued.condition.may_hold(request)
+            if queued.is_left and queued.serial > self._serial and queued.condition.may_hold(request)
         ]
 
     def _nothing_left(self, request: Request) -> str:
@@ -342,7 +252,7 @@ class Playbook:
         listed = "\n".join(f"    {condition} at {site}" for condition, site in self._unanswered)
         return f"nothing is queued for:\n{listed}\n  Write when(...).respond(...): when alone changes nothing."
 
-    def _unplayed(self, left: list[_Queued]) -> str:
+    def _unplayed(self, left: list[Queued]) -> str:
         was = "was" if len(left) == 1 else "were"
         how = "played as often as meant" if any(queued.played for queued in left) else "played"
         requests = "\n".join(f"    {r.number}. {r.path} at {r.opened_at}: {_asked(r)}" for r in self.requests[:_SHOWN])
@@ -372,7 +282,7 @@ def _asked(request: Request) -> str:
     return f"{model} (provider {request.provider!r}): {request.text[:80]!r}"
 
 
-def _listed(entries: Iterable[_Queued]) -> str:
+def _listed(entries: Iterable[Queued]) -> str:
     return "\n".join(f"    {queued}" for queued in entries)
 
 

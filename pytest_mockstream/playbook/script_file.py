@@ -37,7 +37,7 @@ from pytest_mockstream.script.steps import (
     Wait,
 )
 
-from .playbook import Condition
+from .queued import Condition
 
 T = TypeVar("T")
 Place: TypeAlias = "tuple[str | int, ...]"

@@ -15,7 +15,8 @@ from pytest_mockstream.script.options import DEFAULTS, ScriptOptions, check_name
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import Step
 
-from .playbook import Condition, Playbook
+from .playbook import Playbook
+from .queued import Condition
 from .request import Request
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line

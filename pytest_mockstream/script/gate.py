@@ -6,11 +6,11 @@ It does not know what it holds; whoever waits at a gate has registered with ``ho
 from __future__ import annotations
 
 import weakref
+from typing import TYPE_CHECKING
 
 from pytest_mockstream._base.legal import duration
 from pytest_mockstream._base.notifier import Notifier
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 

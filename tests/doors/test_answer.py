@@ -23,9 +23,11 @@ from pytest_mockstream import (
     Wait,
 )
 from pytest_mockstream._base.callsite import calling_site
-from pytest_mockstream.doors.answer import Answer, Close, Frame, HTTPRequest, answer
+from pytest_mockstream.doors.answer import Answer, Close, Frame, answer
+from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.playback import End, Ending
-from pytest_mockstream.playbook.playbook import Condition, Playbook
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.queued import Condition
 
 CHAT = "/v1/chat/completions"
 GEMINI = "/v1/models/m:streamGenerateContent?alt=sse"

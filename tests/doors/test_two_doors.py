@@ -106,6 +106,14 @@ def test_door_of_an_earlier_test_is_no_matter(sdk: MockStreamSDK, server: MockSt
     sdk.verify()
 
 
+def test_script_that_was_there_before_the_other_door_is_no_matter(server: MockStreamServer) -> None:
+    server.respond("for the whole session", times=None)
+    with MockStreamSDK() as sdk:
+        ask(URL)
+
+    sdk.verify()
+
+
 def test_request_that_finds_no_script_is_told_of_the_other_door(sdk: MockStreamSDK, server: MockStreamServer) -> None:
     sdk.respond("Hello")
     server.respond("one")

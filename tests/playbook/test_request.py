@@ -13,9 +13,11 @@ import virtual
 
 from pytest_mockstream import MockStreamClient, Request, Script, Stall, Wait
 from pytest_mockstream._base.callsite import calling_site
-from pytest_mockstream.doors.answer import Answer, HTTPRequest, answer
+from pytest_mockstream.doors.answer import Answer, answer
+from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.playbook.ledger import open_requests
-from pytest_mockstream.playbook.playbook import Condition, Playbook
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.queued import Condition
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 

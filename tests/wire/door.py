@@ -16,8 +16,10 @@ from google.genai.types import HttpOptions
 
 from pytest_mockstream import Request, Script
 from pytest_mockstream._base.callsite import calling_site
-from pytest_mockstream.doors.answer import Answer, HTTPRequest, answer
-from pytest_mockstream.playbook.playbook import Condition, Playbook
+from pytest_mockstream.doors.answer import Answer, answer
+from pytest_mockstream.doors.http_request import HTTPRequest
+from pytest_mockstream.playbook.playbook import Playbook
+from pytest_mockstream.playbook.queued import Condition
 
 HELLO: Any = [{"role": "user", "content": "hello there"}]
 

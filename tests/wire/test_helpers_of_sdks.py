@@ -11,7 +11,7 @@ from google.genai import types
 from pydantic import BaseModel
 
 from pytest_mockstream import Script, ToolCall
-from pytest_mockstream.playbook.playbook import Condition
+from pytest_mockstream.playbook.queued import Condition
 
 
 class City(BaseModel):

@@ -13,7 +13,7 @@ from door import HELLO, Door
 from google.genai import errors, types
 
 from pytest_mockstream import HTTPError, Script, ScriptError, ToolCall, UnexpectedRequestError
-from pytest_mockstream.playbook.playbook import Condition
+from pytest_mockstream.playbook.queued import Condition
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}}
 CALLED = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, Unpack
 from pytest_mockstream._base.callsite import calling_site
 from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream._base.legal import duration, one_of
+from pytest_mockstream._base.wording import counted
 from pytest_mockstream.doors.settings import (
     DoorOptions,
     Producer,
@@ -64,7 +65,7 @@ class MockStreamClient(Scripted):
         super().__init__(Playbook(default_script(self.default_text), name="mock_stream_client", providers=(provider,)))
 
     def __repr__(self) -> str:
-        return f"<MockStreamClient {self._provider}, {len(self.requests)} requests>"
+        return f"<MockStreamClient {self._provider}, {counted(len(self.requests), 'request')}>"
 
     @property
     def default_text(self) -> str:

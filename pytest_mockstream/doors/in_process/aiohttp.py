@@ -23,7 +23,7 @@ from aiohttp.http import HttpVersion11, RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pytest_mockstream._base.replace import Replacement
-from pytest_mockstream.doors.answer import HTTPRequest
+from pytest_mockstream.doors.http_request import HTTPRequest
 
 from .door import Door
 from .exchange import Exchange

@@ -9,8 +9,9 @@ import sys
 from ipaddress import ip_address
 
 from pytest_mockstream._base.callsite import awaiting_site
-from pytest_mockstream.doors.answer import HTTPRequest, answer
+from pytest_mockstream.doors.answer import answer
 from pytest_mockstream.doors.delivery import Answer
+from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.doors.remedies import remedy_for
 from pytest_mockstream.doors.settings import DoorSettings
 from pytest_mockstream.playbook.playbook import Playbook

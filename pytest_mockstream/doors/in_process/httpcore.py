@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_mockstream._base.replace import Replacement
-from pytest_mockstream.doors.answer import HTTPRequest
+from pytest_mockstream.doors.http_request import HTTPRequest
 
 from .door import Door
 from .exchange import Exchange

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.wording import counted
 from pytest_mockstream.doors.answer import PROVIDERS
 from pytest_mockstream.doors.settings import DoorOptions, door_settings, lists_door_options
 from pytest_mockstream.playbook.playbook import Playbook
@@ -73,7 +74,7 @@ class MockStreamSDK(Scripted):
         self._opened = ExitStack()
 
     def __repr__(self) -> str:
-        return f"<MockStreamSDK {'open' if self._door.is_open else 'closed'}, {len(self.requests)} requests>"
+        return f"<MockStreamSDK {'open' if self._door.is_open else 'closed'}, {counted(len(self.requests), 'request')}>"
 
     @property
     def default_text(self) -> str:

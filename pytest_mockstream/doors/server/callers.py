@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from pytest_mockstream._base.callsite import CallSite, awaiting_site, is_library
 from pytest_mockstream._base.replace import Replacement, put_on, take_off
-from pytest_mockstream.doors.answer import HTTPRequest
+from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.doors.remedies import remedy_for
 
 _SENDING = ("send", "sendall", "sendmsg")  # sendmsg is not on Windows

@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import h11
 
-from pytest_mockstream.doors.answer import HTTPRequest
+from pytest_mockstream.doors.http_request import HTTPRequest
 
 Headers: TypeAlias = "Iterable[tuple[str, str]]"
 

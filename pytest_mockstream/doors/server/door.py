@@ -20,7 +20,9 @@ import h11
 
 from pytest_mockstream._base.errors import ScriptError, UnclosedStreamWarning
 from pytest_mockstream._base.legal import duration, integer, one_of
-from pytest_mockstream.doors.answer import WIRE_PROVIDERS, Answer, HTTPRequest, answer
+from pytest_mockstream._base.wording import counted
+from pytest_mockstream.doors.answer import WIRE_PROVIDERS, Answer, answer
+from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.doors.settings import DEFAULT_BUFFER_SIZE, ServerOptions, door_settings, lists_server_options
 from pytest_mockstream.playbook.ledger import State
 from pytest_mockstream.playbook.playbook import Playbook
@@ -109,7 +111,7 @@ class MockStreamServer(Scripted):
 
     def __repr__(self) -> str:
         state = self.url if self._thread.is_running else "stopped"
-        return f"<MockStreamServer {state}, {len(self._playbook.requests)} requests>"
+        return f"<MockStreamServer {state}, {counted(len(self._playbook.requests), 'request')}>"
 
     # Its life.
 

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Awaitable, Callable
 
 from pytest_mockstream._base.clock import turn
-from pytest_mockstream.doors.answer import HTTPRequest
+from pytest_mockstream.doors.http_request import HTTPRequest
 
 from .connection import Connection, Limits
 
