@@ -33,7 +33,7 @@ def default_script(text: str) -> Script:
 
 def _unnamed(value: object) -> str:
     if isinstance(value, str):
-        return f"write when(contains={value!r}) for a text in the user's last message; the others are {_CONDITIONS}"
+        return f"write when(contains={value!r}) for a text in the user's last message, or another of {_CONDITIONS}"
     if callable(value):
         return "write when(predicate=...) for a function that gets the request"
     return f"write one of {_CONDITIONS}"

@@ -20,6 +20,8 @@ from pytest_mockstream.playbook.scripting import Scripted, default_script
 
 from .intercept import Door, opened
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 FAKE_KEY = "mock-stream-sdk-fake-key"
 #: What an SDK needs in the environment when a client is made, and what else would do: two Google keys at once make
 #: google-genai warn. litellm downloads a price list when it is imported, unless told that its own copy will do.
