@@ -1,20 +1,25 @@
 """Who made which task or thread, what still runs, why, and the report.
 
-The wall: of ours only the floor below; no pytest and no stream. Open streams come in as plain ``Leak`` values.
+It knows no pytest and no stream: open streams come in as plain ``Leak`` values. What others may use is named here, and
+loaded when it is first asked for: the watch stands beside every run of pytest, and most runs have nothing to judge.
 """
 
 from __future__ import annotations
 
-from .canary import sees
-from .check import leak_check
-from .ignore import compile_ignores, matches
-from .owner import OWNER, Owner
-from .scope import Policy, Scope
-from .settle import turn
-from .stacks import frames_of, frames_of_thread, user_site
-from .text import creators, entries, place
-from .values import DEFAULT_KINDS, KINDS, Leak, LeakReport
-from .watch import LeakWatch
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .canary import sees
+    from .check import leak_check
+    from .ignore import compile_ignores, matches
+    from .owner import OWNER, Owner
+    from .scope import Policy, Scope
+    from .settle import turn
+    from .stacks import frames_of, frames_of_thread, user_site
+    from .text import creators, entries, place
+    from .values import DEFAULT_KINDS, KINDS, Leak, LeakReport
+    from .watch import LeakWatch
 
 __all__ = [
     "DEFAULT_KINDS",
@@ -38,3 +43,26 @@ __all__ = [
     "turn",
     "user_site",
 ]
+
+_HOMES = {
+    "canary": "sees",
+    "check": "leak_check",
+    "ignore": "compile_ignores matches",
+    "owner": "OWNER Owner",
+    "scope": "Policy Scope",
+    "settle": "turn",
+    "stacks": "frames_of frames_of_thread user_site",
+    "text": "creators entries place",
+    "values": "DEFAULT_KINDS KINDS Leak LeakReport",
+    "watch": "LeakWatch",
+}
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names.split():
+            value: object = getattr(import_module(f".{home}", __name__), name)
+            globals()[name] = value
+            return value
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

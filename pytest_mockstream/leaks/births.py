@@ -27,10 +27,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
-from pytest_mockstream._base.callsite import is_library, is_ours
-
-from . import internals
-from .internals import HIDES_TASKS
+from . import interpreter
+from .interpreter import HIDES_TASKS
 from .owner import IMPORT, OWNER, PLUGIN, Owner
 
 #: Code objects and the offsets of their current instructions, by turns; flat, for the collector's sake.
@@ -38,7 +36,7 @@ Frames: TypeAlias = tuple[CodeType | int, ...]
 
 _ATTRIBUTE = "_pytest_mockstream_birth"
 _LISTENS = "_pytest_mockstream_listens"
-_BOTTOMS = frozenset({asyncio.Runner.run.__code__, *internals.LOOP_CODES})
+_BOTTOMS = frozenset({asyncio.Runner.run.__code__, *interpreter.LOOP_CODES})
 _LOOP_MODULES = frozenset({"asyncio.events", "asyncio.runners"})
 _current_frame = sys._getframe
 _all_tasks = asyncio.all_tasks
@@ -142,7 +140,7 @@ class Births:
         self._may_be_foreign = False
         self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
         self._refs: set[weakref.ref[Any]] = set()
-        self._note: internals.NoteTask | None = None
+        self._note: interpreter.NoteTask | None = None
         self._count = itertools.count(1)
         self.mark = self._count.__next__
         self._installed = 0
@@ -178,13 +176,26 @@ class Births:
         thread, there are as many as before.
         """
         if not self._may_be_foreign and self._modules != (modules := len(sys.modules)):
-            self._modules, self._may_be_foreign = modules, internals.has_foreign_code()
-        return internals.count_foreign() if self._may_be_foreign else self.foreign
+            self._modules, self._may_be_foreign = modules, interpreter.has_foreign_code()
+        return interpreter.count_foreign() if self._may_be_foreign else self.foreign
+
+    def know_unrecorded(self) -> None:
+        """Take note of the threads that nobody saw coming, and that are there before anybody is judged."""
+        self.foreign = interpreter.count_foreign()
+        self.find_unrecorded()
+
+    def find_unrecorded(self) -> set[int]:
+        """Return the threads that run Python, that no record has, and that nobody has come across before."""
+        objects = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+        found = interpreter.frames().keys() - objects - self.raw.keys() - {threading.get_ident()}
+        new = found - self.unrecorded
+        self.unrecorded = found
+        return new
 
     def busy_workers(self) -> list[threading.Thread]:
         """Return the workers that anyio and trio keep, and that may be at work, as far as their records show it."""
         workers = [worker for reference in list(self.workers) if (worker := reference()) is not None]
-        return [worker for worker in workers if internals.is_kept_worker(worker) and not _is_idle(worker)]
+        return [worker for worker in workers if interpreter.is_kept_worker(worker) and not _is_idle(worker)]
 
     def pending_jobs(self, mark: int) -> list[tuple[Job, Future[Any]]]:
         """Return the jobs given to pools after a mark that are not done."""
@@ -201,25 +212,27 @@ class Births:
         if self._installed > 1:
             return
         self._undo = [
-            internals.on_task_registered(self._task),
-            internals.patch(threading.Thread, "start", self._start),
-            internals.patch(ThreadPoolExecutor, "__init__", self._pool),
-            internals.patch(ThreadPoolExecutor, "submit", self._submit),
-            internals.patch(_thread, "start_new_thread", self._start_raw),
-            internals.patch(asyncio, "run_coroutine_threadsafe", self._send),
+            interpreter.on_task_registered(self._task),
+            interpreter.patch(threading.Thread, "start", self._start),
+            interpreter.patch(ThreadPoolExecutor, "__init__", self._pool),
+            interpreter.patch(ThreadPoolExecutor, "submit", self._submit),
+            interpreter.patch(_thread, "start_new_thread", self._start_raw),
+            interpreter.patch(asyncio, "run_coroutine_threadsafe", self._send),
         ]
         if hasattr(_thread, "start_joinable_thread"):  # from 3.13 on
-            self._undo.append(internals.patch(_thread, "start_joinable_thread", self._start_raw))
+            self._undo.append(interpreter.patch(_thread, "start_joinable_thread", self._start_raw))
         if HIDES_TASKS:
-            self._note = self._task(internals.TaskRegistry(self._refs.add, self._refs.discard))
-            for kind in internals.loop_classes():
+            self._note = self._task(self._refs.add, self._refs.discard)
+            from . import loop_classes
+
+            for kind in loop_classes.loop_classes():
                 self._listen_to(kind)
-            self._undo.append(internals.on_loop_class(self._listen_to))
+            self._undo.append(loop_classes.on_loop_class(self._listen_to))
 
     def _listen_to(self, kind: type[asyncio.AbstractEventLoop]) -> None:
         """Note the tasks that loops of a class create, unless it inherits that from one that is listened to."""
         if not hasattr(kind.create_task, _LISTENS):
-            self._undo.append(internals.patch(kind, "create_task", self._create_task))
+            self._undo.append(interpreter.patch(kind, "create_task", self._create_task))
 
     def uninstall(self) -> None:
         """Stop noting births, when as many have stopped as had begun."""
@@ -265,10 +278,10 @@ class Births:
 
     # Births.
 
-    def _task(self, registry: internals.TaskRegistry) -> internals.NoteTask:
+    def _task(self, remember: interpreter.Register, forget: interpreter.Register) -> interpreter.NoteTask:
         # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
         tasks, count, owner_of, bottoms, submitted = self.tasks, self._count, OWNER.get, _BOTTOMS, self.submitted
-        remember, forget, module_of = registry.remember, registry.forget, internals.module_of_frame
+        module_of = interpreter.module_of_frame
         inner = {name for name in sys.modules if name.startswith("asyncio.") and name not in _LOOP_MODULES}
         inner.add(__name__)
 
@@ -292,7 +305,7 @@ class Births:
             if submitted and (sent := submitted.pop(id(coro), None)) is not None:
                 birth.owner, birth.frames = sent.birth.owner, sent.birth.frames
             elif not made_now:
-                birth.owner, birth.frames = internals.context_of(task).get(OWNER), ()
+                birth.owner, birth.frames = interpreter.context_of(task).get(OWNER), ()
             else:
                 birth.owner, birth.frames = owner_of() or owner_of_thread(), tuple(frames)
             birth.reported = False
@@ -308,7 +321,7 @@ class Births:
             frames, lasting = stack(_current_frame(1))
             owner = lasting or pool_owner(thread) or OWNER.get() or owner_of_thread()
             setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
-            if internals.is_worker(thread):
+            if interpreter.is_worker(thread):
                 self.workers.add(weakref.ref(thread, self.workers.discard))
             start(thread)
 
@@ -375,7 +388,7 @@ class Births:
 
 
 def _is_idle(worker: threading.Thread) -> bool:
-    return internals.is_kept_idle(worker) or not worker.is_alive()
+    return interpreter.is_kept_idle(worker) or not worker.is_alive()
 
 
 def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:
@@ -385,14 +398,14 @@ def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:
 
 def owner_of_thread() -> Owner | None:
     """Return the owner of the current thread: of what runs in it in a context of its own."""
-    thread = internals.current_thread()
+    thread = interpreter.current_thread()
     birth = BIRTHS.raw.get(threading.get_ident()) if thread is None else getattr(thread, _ATTRIBUTE, None)
     return birth.owner if birth is not None else None
 
 
 def pool_owner(thread: threading.Thread) -> Owner | None:
     """Return the owner of the pool that a thread works for: workers belong to their pool, whoever gave it work."""
-    pool = internals.pool_of(thread)
+    pool = interpreter.pool_of(thread)
     birth = None if pool is None else birth_of(pool)
     return birth.owner if birth is not None else None
 
@@ -408,8 +421,8 @@ def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> t
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib"):
             lasting = IMPORT
-        elif internals.is_harness(code.co_filename):
-            if lasting is None and internals.is_session_hook(frame) and _is_others(frames):
+        elif interpreter.is_harness(code.co_filename):
+            if lasting is None and interpreter.is_session_hook(frame) and _is_others(frames):
                 lasting = PLUGIN
             break
         else:
@@ -420,6 +433,11 @@ def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> t
 
 def _is_others(frames: list[CodeType | int]) -> bool:
     """Tell whether all of these functions are installed, and none is the user's, or ours."""
+    from pytest_mockstream._base.callsite import (  # seldom asked, and it is not loaded for a clean run
+        is_library,
+        is_ours,
+    )
+
     files = [code.co_filename for code in frames if isinstance(code, CodeType)]
     return all(is_library(file) and not is_ours(file) for file in files)
 

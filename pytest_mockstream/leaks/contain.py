@@ -14,7 +14,8 @@ import contextlib
 from collections.abc import Iterable
 
 from . import internals
-from .settle import Deadline, Task, by_loop, can_pump, pump, wait_here, watch
+from .interpreter import can_pump
+from .settle import Deadline, Task, by_loop, pump, wait_here, watch
 
 _ROUNDS = 3
 _MOMENT = 0.05

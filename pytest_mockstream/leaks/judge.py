@@ -14,8 +14,7 @@ from typing import TypeAlias
 from . import internals
 from .births import BIRTHS, TaskBirth
 from .contain import end_tasks, end_tasks_here
-from .internals import HIDES_TASKS
-from .judge_threads import judge_jobs, no_thread_came
+from .judge_threads import judge_jobs
 from .owner import Owner
 from .rules import TASK_RULES, exception_for
 from .scope import Scope
@@ -27,13 +26,6 @@ Suspect: TypeAlias = tuple[TaskBirth, Task, str]
 Blame: TypeAlias = Callable[[Owner | None, int], str | None]
 SWALLOWED = "It swallowed its cancellation."
 SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
-
-
-def is_quiet(scope: Scope) -> bool:
-    """Tell at a glance whether nothing runs that was not there before, and nothing that could have got new work."""
-    if HIDES_TASKS:
-        BIRTHS.find_tasks()
-    return not BIRTHS.tasks and not BIRTHS.submitted and no_thread_came(scope)
 
 
 def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> list[Suspect]:

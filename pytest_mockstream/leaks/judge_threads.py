@@ -16,11 +16,11 @@ import weakref
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from . import internals
+from . import internals, interpreter
 from .births import BIRTHS, Birth, Job, birth_of
 from .owner import IMPORT, OWNER, PLUGIN
 from .rules import THREAD_RULES, SeenThread, exception_for
-from .scope import Scope, live_threads
+from .scope import Scope, no_thread_came
 from .settle import Deadline, settle_threads, watch
 from .stacks import Snapshot
 from .suspects import queued_job_leak, raw_thread_leak, thread_leak
@@ -99,18 +99,6 @@ def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
 # Threads.
 
 
-def no_thread_came(scope: Scope) -> bool:
-    """Tell at a glance whether all threads were there before, and none of them could have got new work."""
-    return (
-        BIRTHS.threads_started == scope.started
-        and not BIRTHS.jobs
-        and internals.count_started() == scope.alive
-        and len(internals.ACTIVE) == len(scope.idents)
-        and BIRTHS.count_foreign() == BIRTHS.foreign
-        and not (BIRTHS.workers and BIRTHS.busy_workers())
-    )
-
-
 def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
     if no_thread_came(scope):
@@ -175,6 +163,16 @@ def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
     return suspects
 
 
+def live_threads() -> list[threading.Thread]:
+    """Return all threads but the current one and those that only look like one."""
+    current = threading.current_thread()
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread is not current and not isinstance(thread, threading._DummyThread)
+    ]
+
+
 def _found(scope: Scope, thread: threading.Thread, snapshot: Snapshot) -> SeenThread | None:
     """Return a thread that came in this scope's time."""
     birth = birth_of(thread)
@@ -199,7 +197,7 @@ def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
         if birth.serial > scope.mark and not birth.reported and ident != threading.get_ident()
     ]
     if _may_be_unrecorded(scope):
-        found += [(ident, None) for ident in _unrecorded()]
+        found += [(ident, None) for ident in BIRTHS.find_unrecorded()]
     return [
         _SuspectedRawThread(ident, birth, label)
         for ident, birth in found
@@ -209,29 +207,14 @@ def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
 
 def _may_be_unrecorded(scope: Scope) -> bool:
     """Tell whether there are more threads than the records account for: started behind their back, or by no Python."""
-    ended = len(scope.idents.difference(internals.ACTIVE))
+    ended = len(scope.idents.difference(interpreter.ACTIVE))
     came = sum(thread.ident not in scope.idents for thread in live_threads())
     raw = len(BIRTHS.raw) - scope.raw
-    if internals.count_started() > scope.alive - ended + came + raw:
+    if interpreter.count_started() > scope.alive - ended + came + raw:
         return True
     watch(lambda: BIRTHS.count_foreign() <= BIRTHS.foreign, Deadline(_EXITING))
     before, BIRTHS.foreign = BIRTHS.foreign, BIRTHS.count_foreign()
     return BIRTHS.foreign > before
-
-
-def know_unrecorded() -> None:
-    """Take note of the threads that nobody saw coming, and that are there before anybody is judged."""
-    BIRTHS.foreign = internals.count_foreign()
-    _unrecorded()
-
-
-def _unrecorded() -> set[int]:
-    """Return the threads that run Python, that no record has, and that nobody has come across before."""
-    objects = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
-    found = {*Snapshot()} - objects - BIRTHS.raw.keys() - {threading.get_ident()}
-    new = found - BIRTHS.unrecorded
-    BIRTHS.unrecorded = found
-    return new
 
 
 def _alive(raw: list[_SuspectedRawThread]) -> list[_SuspectedRawThread]:

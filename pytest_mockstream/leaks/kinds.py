@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType, ModuleType
 from typing import Any
 
-from . import internals
+from . import interpreter
 from .births import BIRTHS, Birth, stack
 from .owner import OWNER
 from .scope import Scope
@@ -80,7 +80,7 @@ class Census:
         """Begin to note kinds."""
         for kind in sorted(kind for kind in set(kinds) - self._kinds if can_see(kind)):
             self._kinds.add(kind)
-            self._undo += [internals.patch(where, name, wrap(self)) for where, name, wrap in _PATCHES[kind]]
+            self._undo += [interpreter.patch(where, name, wrap(self)) for where, name, wrap in _PATCHES[kind]]
 
     def looks_for(self, kind: str) -> bool:
         """Tell whether a kind is noted."""

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from . import internals
+from . import internals, interpreter
 from .births import Birth, TaskBirth, birth_of
 from .settle import Deadline, closes_generator, settle_threads, watch
 from .stacks import Snapshot, Stop, codes_of
@@ -105,7 +105,7 @@ def _named(*starts: str) -> Callable[[SeenThread], bool]:
 
 
 def _is_idle_in_default_pool(seen: SeenThread) -> bool:
-    pool = internals.pool_of(seen.thread)
+    pool = interpreter.pool_of(seen.thread)
     return pool is not None and is_idle_worker(seen) and _is_default(pool)
 
 
@@ -117,12 +117,12 @@ def _is_default(pool: ThreadPoolExecutor) -> bool:
 
 def is_idle_worker(seen: SeenThread) -> bool:
     """Tell whether a thread is a pool's and waits for work: by the pool's own records, or else by its frames."""
-    pool = internals.pool_of(seen.thread)
+    pool = interpreter.pool_of(seen.thread)
     if pool is not None:
         watch(lambda: internals.is_idle(pool), Deadline(_MOMENT))  # a worker still puts its last result away
         if internals.is_idle(pool):
             return True
-    return bool(seen.stops) and seen.stops[0].code is internals.POOL_WORKER_CODE
+    return bool(seen.stops) and seen.stops[0].code is interpreter.POOL_WORKER_CODE
 
 
 def _is_idle_anyio_worker(seen: SeenThread) -> bool:
@@ -130,9 +130,9 @@ def _is_idle_anyio_worker(seen: SeenThread) -> bool:
 
     There it waits in ``queue.get`` called straight from anyio's own loop, and no job is on its way to it.
     """
-    if not internals.is_kept_worker(seen.thread):
+    if not interpreter.is_kept_worker(seen.thread):
         return False
-    if internals.is_kept_idle(seen.thread):
+    if interpreter.is_kept_idle(seen.thread):
         return True
     for stop, caller in pairwise(seen.stops):
         if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in caller.code.co_filename:
@@ -141,9 +141,9 @@ def _is_idle_anyio_worker(seen: SeenThread) -> bool:
 
 
 def _is_idle_trio_worker(seen: SeenThread) -> bool:
-    if not internals.is_kept_worker(seen.thread):
+    if not interpreter.is_kept_worker(seen.thread):
         return False
-    if internals.is_kept_idle(seen.thread):
+    if interpreter.is_kept_idle(seen.thread):
         return True
     if not seen.stops:
         return False

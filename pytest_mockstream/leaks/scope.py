@@ -6,15 +6,16 @@ The wall: keeps the baseline and decides whose a thing is; waiting and ending ar
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-from . import internals
+from . import interpreter
 from .births import BIRTHS
-from .internals import HIDES_TASKS
+from .interpreter import HIDES_TASKS
 from .owner import Owner
-from .values import Counts, Leak, LeakReport
+
+if TYPE_CHECKING:
+    from .values import Counts, Leak, LeakReport
 
 _MAIN = 1  # the main thread, which nobody started
 
@@ -27,8 +28,7 @@ def _everything(leak: Leak) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What becomes of a leak, as far as it is not the check's to say.
 
     Attributes:
@@ -79,8 +79,8 @@ class Scope:
         if HIDES_TASKS:
             BIRTHS.find_tasks()
         self.mark = BIRTHS.mark()
-        self.idents = frozenset(internals.ACTIVE)
-        self.alive = internals.count_started()
+        self.idents = frozenset(interpreter.ACTIVE)
+        self.alive = interpreter.count_started()
         self.raw = len(BIRTHS.raw)
         self.started = BIRTHS.threads_started
         self.leaks: list[Leak] = []
@@ -107,6 +107,8 @@ class Scope:
 
     def count(self) -> None:
         """Note how many tasks and threads there are, and how many of them there were before."""
+        from .values import Counts
+
         pending = [birth.serial for birth in BIRTHS.pending_since(0)]
         before = sum(serial < self.mark for serial in pending)
         first = self.counts
@@ -114,22 +116,37 @@ class Scope:
             tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
             threads=(
                 (self.alive if self.ending is None else self.ending.threads) + _MAIN,
-                max(internals.count_started() + _MAIN, first.threads[1] if first else 0),
+                max(interpreter.count_started() + _MAIN, first.threads[1] if first else 0),
             ),
         )
 
     def report(self, title: str) -> LeakReport:
         """Return what was found."""
+        from .values import Counts, LeakReport
+
         if self.leaks and self.counts is None:
             self.count()
         return LeakReport(leaks=tuple(self.leaks), counts=self.counts or Counts(), grace=self.grace, title=title)
 
 
-def live_threads() -> list[threading.Thread]:
-    """Return all threads but the current one and those that only look like one."""
-    current = threading.current_thread()
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread is not current and not isinstance(thread, threading._DummyThread)
-    ]
+def is_quiet(scope: Scope) -> bool:
+    """Tell at a glance whether nothing runs that was not there before, and nothing that could have got new work."""
+    if HIDES_TASKS:
+        BIRTHS.find_tasks()
+    return not BIRTHS.submitted and not _has_pending_tasks(scope) and no_thread_came(scope)
+
+
+def _has_pending_tasks(scope: Scope) -> bool:
+    return bool(BIRTHS.tasks) and next(BIRTHS.pending_since(scope.mark), None) is not None
+
+
+def no_thread_came(scope: Scope) -> bool:
+    """Tell at a glance whether all threads were there before, and none of them could have got new work."""
+    return (
+        BIRTHS.threads_started == scope.started
+        and not BIRTHS.jobs
+        and interpreter.count_started() == scope.alive
+        and len(interpreter.ACTIVE) == len(scope.idents)
+        and BIRTHS.count_foreign() == BIRTHS.foreign
+        and not (BIRTHS.workers and BIRTHS.busy_workers())
+    )

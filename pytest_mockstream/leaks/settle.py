@@ -17,12 +17,11 @@ from typing import Any
 from pytest_mockstream._base.clock import going_on, monotonic, sleep
 from pytest_mockstream._base.clock import turn as next_turn
 
+from .interpreter import can_pump, running_loop, wait
 from .owner import CHECK, OWNER
 
 Task = asyncio.Task[Any]
 
-_wait = asyncio.wait
-_running_loop = asyncio._get_running_loop
 _PAUSES = (0.0005, 0.001, 0.002, 0.005)
 
 
@@ -49,17 +48,12 @@ def by_loop(tasks: Iterable[Task]) -> dict[asyncio.AbstractEventLoop, list[Task]
     return loops
 
 
-def can_pump(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether this thread may run a loop for a while."""
-    return not loop.is_closed() and not loop.is_running() and _running_loop() is None
-
-
 def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float) -> None:
     """Run an idle loop until tasks are done, for at most so many of its own seconds."""
     waiting = [task for task in tasks if not task.done()]
     if not waiting:
         return
-    _run(loop, _wait(waiting, timeout=timeout))
+    _run(loop, wait(waiting, timeout=timeout))
 
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:
@@ -98,7 +92,7 @@ async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
     """Wait for tasks of the running loop."""
     if waiting := [task for task in tasks if not task.done()]:
         with going_on(asyncio.get_running_loop()):
-            await _wait(waiting, timeout=timeout)
+            await wait(waiting, timeout=timeout)
 
 
 def watch(done: Callable[[], bool], deadline: Deadline) -> None:
@@ -115,7 +109,7 @@ def settle_tasks(tasks: Iterable[Task], deadline: Deadline) -> None:
     for loop, mine in by_loop(tasks).items():
         if can_pump(loop):
             pump(loop, mine, deadline.left)
-        elif not loop.is_closed() and loop is not _running_loop():
+        elif not loop.is_closed() and loop is not running_loop():
             watched += mine
     watch(lambda: all(task.done() or not task.get_loop().is_running() for task in watched), deadline)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pytest_mockstream._base.callsite import CallSite, is_library, is_ours
 
-from . import internals
+from . import interpreter
 from .births import Frames
 
 _FRAMES = ("cr_frame", "gi_frame", "ag_frame")
@@ -47,7 +47,7 @@ class Snapshot:
 
     @cached_property
     def _frames(self) -> dict[int, FrameType]:
-        return internals.frames()
+        return interpreter.frames()
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._frames)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from . import internals
+from . import interpreter
 from .births import Birth, TaskBirth, birth_of
 from .diagnosis import diagnose_task, diagnose_thread
 from .rules import SeenThread, is_idle_worker
@@ -36,7 +36,7 @@ def thread_leak(found: SeenThread, owner: str) -> Leak:
     """Return what is known of a thread."""
     thread = found.thread
     birth = found.birth
-    pool = internals.pool_of(thread)
+    pool = interpreter.pool_of(thread)
     if pool is not None and is_idle_worker(found):
         diagnosis: str | None = "It is an idle worker of a ThreadPoolExecutor that was never shut down."
         remedy = "Use the pool in a `with` statement, or call its shutdown()."

@@ -15,20 +15,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from . import internals
+from . import interpreter
 from .births import BIRTHS, TaskBirth
-from .judge import await_submitted, is_quiet, judge_closing_loop, judge_tasks, judge_tasks_here
-from .judge_threads import judge_threads, know_unrecorded
+from .interpreter import can_pump
 from .owner import OWNER, Owner
-from .scope import Scope
-from .settle import Deadline, can_pump, close_dropped_generators
-from .values import Leak
+from .scope import Scope, is_quiet
 
 if TYPE_CHECKING:
     from .kinds import Census
+    from .values import Leak
 
 _MARK = "_pytest_mockstream_mark"
 _FAILED = "_pytest_mockstream_failed"
+_ANYIO_BACKENDS = ("anyio._backends._asyncio", "anyio._backends._trio")
 
 
 class LeakWatch:
@@ -40,6 +39,7 @@ class LeakWatch:
     Attributes:
         scope: on stage; None between two of them.
         census: sees the optional kinds, once they are asked for.
+        probe: takes the loops that are about to be closed, while the check looks whether it sees that.
         active: whether it watches; in a forked child it does no more.
     """
 
@@ -47,9 +47,10 @@ class LeakWatch:
         self.scope: Scope | None = None
         self._closing = closing
         self.census: Census | None = None
+        self.probe: Callable[[asyncio.AbstractEventLoop], None] | None = None
         self.active = False
         self._before: Owner | None = None
-        self._unreached: tuple[str, ...] = internals.ANYIO_BACKENDS
+        self._unreached: tuple[str, ...] = _ANYIO_BACKENDS
         self._modules = 0
 
     def start(self) -> None:
@@ -58,12 +59,12 @@ class LeakWatch:
         self._before = OWNER.get()
         BIRTHS.install()
         if not _WATCHES:
-            know_unrecorded()
+            BIRTHS.know_unrecorded()
             _UNDO.extend(
                 (
-                    internals.patch(asyncio.Runner, "__init__", _marking),
-                    internals.patch(asyncio.Runner, "__exit__", _noting_exception),
-                    internals.patch(asyncio.Runner, "close", _judging),
+                    interpreter.patch(asyncio.Runner, "__init__", _marking),
+                    interpreter.patch(asyncio.Runner, "__exit__", _noting_exception),
+                    interpreter.patch(asyncio.Runner, "close", _judging),
                 )
             )
         _WATCHES.append(self)
@@ -92,6 +93,8 @@ class LeakWatch:
         for name in self._unreached:
             if name in sys.modules:
                 self._unreached = tuple(other for other in self._unreached if other != name)
+                from . import internals
+
                 internals.give_owners_to_anyio(sys.modules[name], OWNER.get, OWNER.set)
 
     def look_for(self, kinds: Iterable[str]) -> None:
@@ -139,6 +142,10 @@ class LeakWatch:
         if self.census is None and is_quiet(scope):
             scope.leaks += streams()
             return
+        from .judge import await_submitted, judge_tasks
+        from .judge_threads import judge_threads
+        from .settle import Deadline
+
         deadline = Deadline(scope.grace)
         await_submitted(scope, deadline)
         judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
@@ -150,13 +157,17 @@ class LeakWatch:
     def begin_owner(self, owner: Owner) -> None:
         """Note what there is when an owner begins that will be judged by itself."""
         owner.mark = BIRTHS.mark()
-        owner.threads = internals.count_started()
+        owner.threads = interpreter.count_started()
 
     def judge_ended(self, owner: Owner, grace: float) -> None:
         """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
             return
+        from .judge import judge_tasks
+        from .judge_threads import judge_threads
+        from .settle import Deadline
+
         scope.ending = owner
         mark, started, scope.mark, scope.started = scope.mark, scope.started, owner.mark, -1
         deadline = Deadline(grace)
@@ -168,6 +179,10 @@ class LeakWatch:
     async def judge_here(self) -> None:
         """Do as ``judge``, from a coroutine."""
         if (scope := self.scope) is not None and self.active:
+            from .judge import await_submitted, judge_tasks_here
+            from .judge_threads import judge_threads
+            from .settle import Deadline
+
             deadline = Deadline(scope.grace)
             await_submitted(scope, deadline)
             await judge_tasks_here(scope, deadline)
@@ -176,8 +191,14 @@ class LeakWatch:
     def judge_closing(self, loop: asyncio.AbstractEventLoop, since: int) -> None:
         """Judge what a loop still has to do that is about to be closed."""
         scope = self.scope
-        if scope is not None and self.active and not scope.interrupted:
-            judge_closing_loop(scope, loop, since, Deadline(scope.grace))
+        if self.probe is not None:
+            self.probe(loop)
+        elif scope is not None and self.active and not scope.interrupted:
+            if BIRTHS.pending_on(loop) or BIRTHS.jobs:
+                from .judge import judge_closing_loop
+                from .settle import Deadline
+
+                judge_closing_loop(scope, loop, since, Deadline(scope.grace))
             if self.census is not None:  # the closing would end them, too
                 self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
 
@@ -193,7 +214,10 @@ class LeakWatch:
         if scope is None or scope.interrupted or not self.active or self._closing is None:
             yield
             return
-        close_dropped_generators(loop, lambda: _tasks(BIRTHS.pending_on(loop)), Deadline(scope.grace))
+        if BIRTHS.pending_on(loop):
+            from .settle import Deadline, close_dropped_generators
+
+            close_dropped_generators(loop, lambda: _tasks(BIRTHS.pending_on(loop)), Deadline(scope.grace))
         ended = self._closing(loop)
         yield
         scope.leaks += ended()
@@ -226,7 +250,7 @@ def _looking_on(loop: asyncio.AbstractEventLoop) -> AbstractContextManager[None]
 
 def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runner], None]:
     def wrapper(runner: asyncio.Runner) -> None:
-        loop = internals.runner_loop(runner)
+        loop = interpreter.runner_loop(runner)
         if loop is not None and can_pump(loop) and not getattr(runner, _FAILED, False):
             for watch in reversed(_WATCHES):
                 watch.judge_closing(loop, getattr(runner, _MARK, 0))
