@@ -102,50 +102,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "script.chunks": ("CompletedToolCall", "Completion", "StreamChunk", "ToolCallDelta", "Usage"),
-    "doors.client": ("MockStream", "MockStreamClient"),
-    "_base.errors": (
-        "LeakError",
-        "MalformedChunkError",
-        "MockStreamError",
-        "ProviderError",
-        "ScriptError",
-        "StreamCancelled",
-        "StreamDisconnected",
-        "StreamTimeout",
-        "SweepError",
-        "SweepWarning",
-        "UnclosedStreamWarning",
-        "UnexpectedRequestError",
-        "UnusedScriptError",
-    ),
-    "script.gate": ("Gate",),
-    "playbook.request": ("Request",),
-    "script.script": ("Script",),
-    "script.steps": (
-        "Disconnect",
-        "ErrorEvent",
-        "HTTPError",
-        "KeepAlive",
-        "Malformed",
-        "Reasoning",
-        "Refusal",
-        "Stall",
-        "Text",
-        "ToolCall",
-        "Truncate",
-        "Wait",
-    ),
-    "doors.in_process": ("MockStreamSDK",),
-    "doors.server": ("MockStreamServer",),
-    "sweep": ("SweepResult", "sweep_cancellation", "sweep_faults", "sweep_threads"),
-    "leaks": ("Leak", "LeakReport", "leak_check"),
+    "script.chunks": "CompletedToolCall Completion StreamChunk ToolCallDelta Usage",
+    "doors.client": "MockStream MockStreamClient",
+    "_base.errors": "LeakError MalformedChunkError MockStreamError ProviderError ScriptError StreamCancelled"
+    " StreamDisconnected StreamTimeout SweepError SweepWarning UnclosedStreamWarning UnexpectedRequestError"
+    " UnusedScriptError",
+    "script.gate": "Gate",
+    "playbook.request": "Request",
+    "script.script": "Script",
+    "script.steps": "Disconnect ErrorEvent HTTPError KeepAlive Malformed Reasoning Refusal Stall Text ToolCall Truncate"
+    " Wait",
+    "doors.in_process": "MockStreamSDK",
+    "doors.server": "MockStreamServer",
+    "sweep": "SweepResult sweep_cancellation sweep_faults sweep_threads",
+    "leaks": "Leak LeakReport leak_check",
 }
 
 
 def __getattr__(name: str) -> object:
     for home, names in _HOMES.items():
-        if name in names:
+        if name in names.split():
             value: object = getattr(import_module(f".{home}", __name__), name)
             globals()[name] = value
             return value

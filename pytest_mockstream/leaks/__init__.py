@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .blame import report_of
     from .canary import sees
     from .check import leak_check
     from .ignore import compile_ignores, matches
@@ -39,12 +40,14 @@ __all__ = [
     "leak_check",
     "matches",
     "place",
+    "report_of",
     "sees",
     "turn",
     "user_site",
 ]
 
 _HOMES = {
+    "blame": "report_of",
     "canary": "sees",
     "check": "leak_check",
     "ignore": "compile_ignores matches",

@@ -12,6 +12,7 @@ from typing import Self
 
 from pytest_mockstream._base.errors import LeakError
 
+from .blame import report_of
 from .ignore import compile_ignores, matches
 from .owner import OWNER, Owner
 from .scope import Policy, Scope
@@ -81,7 +82,7 @@ class leak_check:  # noqa: N801 - it reads as the verb of a with statement
     def _close(self) -> None:
         scope = self._watch.scope
         if scope is not None:
-            self.report = scope.report("the block")
+            self.report = report_of(scope, "the block")
         self._watch.close()
         self._watch.stop()
 

@@ -15,12 +15,13 @@ import contextvars
 import functools
 import gc
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from .interpreter import is_a
+from .interpreter import is_a, is_kept_worker
 
 POOL_JOB_CODE: CodeType | None = getattr(
     getattr(getattr(concurrent.futures.thread, "_WorkItem", None), "run", None), "__code__", None
@@ -39,6 +40,26 @@ def default_pool(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor | None:
         pool = loop._default_executor
         return pool if isinstance(pool, ThreadPoolExecutor) else None
     return next((thing for thing in gc.get_referents(loop) if is_a(thing, ThreadPoolExecutor)), None)
+
+
+def is_kept_idle(thread: threading.Thread) -> bool:
+    """Tell from its library's own records whether a worker of anyio or trio waits for its next job."""
+    idle = getattr(thread, "idle_workers", None)  # of anyio's threads
+    if idle is not None:
+        return thread in idle
+    worker = getattr(getattr(thread, "_target", None), "__self__", None)  # of trio's
+    idle = getattr(getattr(worker, "_thread_cache", None), "_idle_workers", None)
+    return idle is not None and worker in idle
+
+
+def busy_workers(references: Iterable[weakref.ref[threading.Thread]]) -> list[threading.Thread]:
+    """Return the workers that anyio and trio keep, and that may be at work, as far as their records show it."""
+    workers = [worker for reference in list(references) if (worker := reference()) is not None]
+    return [worker for worker in workers if is_kept_worker(worker) and not _is_idle(worker)]
+
+
+def _is_idle(worker: threading.Thread) -> bool:
+    return is_kept_idle(worker) or not worker.is_alive()
 
 
 def has_job(worker: object) -> bool:

@@ -158,16 +158,6 @@ def is_kept_worker(thread: threading.Thread) -> bool:
     return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
 
 
-def is_kept_idle(thread: threading.Thread) -> bool:
-    """Tell from its library's own records whether a worker of anyio or trio waits for its next job."""
-    idle = getattr(thread, "idle_workers", None)  # of anyio's threads
-    if idle is not None:
-        return thread in idle
-    worker = getattr(getattr(thread, "_target", None), "__self__", None)  # of trio's
-    idle = getattr(getattr(worker, "_thread_cache", None), "_idle_workers", None)
-    return idle is not None and worker in idle
-
-
 # Threads, told without a look at their frames.
 
 #: The objects of ``threading``, by identifier: the main thread's and those of foreign ones included.

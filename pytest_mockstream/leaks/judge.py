@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias
 
 from . import internals
 from .births import BIRTHS, TaskBirth
+from .blame import blame, blame_at_close, count
 from .contain import end_tasks, end_tasks_here
-from .judge_threads import judge_jobs
+from .judge_threads import judge_jobs, pending_jobs
 from .owner import Owner
 from .rules import TASK_RULES, exception_for
 from .scope import Scope
@@ -44,7 +46,7 @@ def convict_tasks(scope: Scope, suspects: list[Suspect]) -> dict[Task, Leak]:
     """Return what is still pending as leaks."""
     left = [(birth, task, label) for birth, task, label in suspects if not task.done()]
     if left:
-        scope.count()
+        count(scope)
     leaks = {}
     for birth, task, label in left:
         leaks[task] = leak = task_leak(birth, task, label)
@@ -74,7 +76,7 @@ def await_submitted(scope: Scope, deadline: Deadline) -> None:
 
 async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
     """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
-    if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), scope.blame)):
+    if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))):
         return
     loop = asyncio.get_running_loop()
     await wait_here([task for _, task, _ in suspects if task.get_loop() is loop], deadline.left)
@@ -88,7 +90,7 @@ async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
 
 def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline) -> None:
     """Wait for the tasks of a scope, and convict those that do not end."""
-    if leaks := _convicted(scope, births, deadline, scope.blame):
+    if leaks := _convicted(scope, births, deadline, partial(blame, scope)):
         ended = _contained(scope, leaks)
         record_tasks(scope, leaks, ended, end_tasks(ended))
 
@@ -116,13 +118,13 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
     """
     if pending := BIRTHS.pending_on(loop):
         mine = (birth for birth in pending if birth.serial > since)
-        leaks = _convicted(scope, mine, deadline, scope.blame_at_close)
+        leaks = _convicted(scope, mine, deadline, partial(blame_at_close, scope))
         failed = [task for birth in pending if (task := birth()) and birth.reported and birth.failed]
         record_tasks(scope, leaks, failed, end_tasks(task for task in failed if not task.done()))
     pool = internals.default_pool(loop)
     if pool is None or not BIRTHS.jobs:
         return
-    jobs = [job for job in BIRTHS.pending_jobs(0) if job[0].pool() is pool]
+    jobs = [job for job in pending_jobs(0) if job[0].pool() is pool]
     judge_jobs(scope, jobs, deadline)
     if any(job.birth.reported and job.birth.failed and not future.done() for job, future in jobs):
         internals.release_pool(loop, pool)  # or the closing would wait for it

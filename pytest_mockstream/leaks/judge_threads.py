@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from . import internals, interpreter
 from .births import BIRTHS, Birth, Job, birth_of
+from .blame import blame, count
 from .owner import IMPORT, OWNER, PLUGIN
 from .rules import THREAD_RULES, SeenThread, exception_for
 from .scope import Scope, no_thread_came
@@ -50,12 +51,20 @@ class _SuspectedRawThread(NamedTuple):
 # Jobs of pools: a worker that has none does no harm, and which one has which can be told from its frames only.
 
 
+def pending_jobs(mark: int) -> list[tuple[Job, Future[Any]]]:
+    """Return the jobs given to pools after a mark that are not done."""
+    if not BIRTHS.jobs:
+        return []
+    jobs = [(job, job.future()) for job in list(BIRTHS.jobs.values()) if job.birth.serial > mark]
+    return [(job, future) for job, future in jobs if future is not None and not future.done()]
+
+
 def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> None:
     """Wait for jobs of the scope, and convict those that are not done then."""
     blamed = [
         _SuspectedJob(job, future, label)
         for job, future in jobs
-        if not job.birth.reported and (label := scope.blame(job.birth.owner, job.birth.serial))
+        if not job.birth.reported and (label := blame(scope, job.birth.owner, job.birth.serial))
     ]
     snapshot = Snapshot()
     found = [suspect for suspect in blamed if not scope.policy.ignored(_job_leak(suspect, snapshot))]
@@ -64,7 +73,7 @@ def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Dead
     concurrent.futures.wait([suspect.future for suspect in found], timeout=deadline.left)
     left = [suspect for suspect in found if not suspect.future.done()]
     if left:
-        scope.count()
+        count(scope)
     snapshot = Snapshot()
     for suspect in left:
         scope.leaks.append(leak := _job_leak(suspect, snapshot))
@@ -93,7 +102,7 @@ def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
     birth = None if pool is None else birth_of(pool)
     if pool is None or birth is None:
         return pool is not None
-    return birth.serial < scope.mark or scope.blame(birth.owner, birth.serial) is None
+    return birth.serial < scope.mark or blame(scope, birth.owner, birth.serial) is None
 
 
 # Threads.
@@ -103,7 +112,7 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
     if no_thread_came(scope):
         return
-    judge_jobs(scope, [job for job in BIRTHS.pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
+    judge_jobs(scope, [job for job in pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
     suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
@@ -118,7 +127,7 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
     left = thread_suspects(scope)
     raw = _alive(raw)
     if left or raw:
-        scope.count()
+        count(scope)
         _convict_threads(scope, left)
         _convict_raw_threads(scope, raw)
 
@@ -132,7 +141,7 @@ def _seen(thread: threading.Thread, snapshot: Snapshot) -> SeenThread:
 
 
 def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
-    jobs = BIRTHS.pending_jobs(0) if convicts else []
+    jobs = pending_jobs(0) if convicts else []
     snapshot = Snapshot()
     for found, label in convicts:
         scope.leaks.append(leak := thread_leak(found, label))
@@ -145,7 +154,7 @@ def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
 
 def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
     """Return the threads that the scope would be blamed for."""
-    snapshot, busy = Snapshot(), BIRTHS.busy_workers()
+    snapshot, busy = Snapshot(), internals.busy_workers(BIRTHS.workers)
     suspects = []
     for thread in live_threads():
         found = _found(scope, thread, snapshot) or (_at_new_job(thread, snapshot) if thread in busy else None)
@@ -155,7 +164,7 @@ def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
             scope.lasting.append(thread_leak(found, found.birth.owner.label))
             found.birth.report(fails=False)
             continue
-        label = scope.blame(found.birth.owner, found.birth.serial) if found.birth else scope.blame(None)
+        label = blame(scope, found.birth.owner, found.birth.serial) if found.birth else blame(scope, None)
         if label is None or exception_for(THREAD_RULES, found) is not None:
             continue
         if not scope.policy.ignored(thread_leak(found, label)):
@@ -197,11 +206,11 @@ def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
         if birth.serial > scope.mark and not birth.reported and ident != threading.get_ident()
     ]
     if _may_be_unrecorded(scope):
-        found += [(ident, None) for ident in BIRTHS.find_unrecorded()]
+        found += [(ident, None) for ident in _unrecorded()]
     return [
         _SuspectedRawThread(ident, birth, label)
         for ident, birth in found
-        if (label := scope.blame(birth.owner, birth.serial) if birth else scope.blame(None)) is not None
+        if (label := blame(scope, birth.owner, birth.serial) if birth else blame(scope, None)) is not None
     ]
 
 
@@ -215,6 +224,21 @@ def _may_be_unrecorded(scope: Scope) -> bool:
     watch(lambda: BIRTHS.count_foreign() <= BIRTHS.foreign, Deadline(_EXITING))
     before, BIRTHS.foreign = BIRTHS.foreign, BIRTHS.count_foreign()
     return BIRTHS.foreign > before
+
+
+def know_unrecorded() -> None:
+    """Take note of the threads that nobody saw coming, and that are there before anybody is judged."""
+    BIRTHS.foreign = interpreter.count_foreign()
+    _unrecorded()
+
+
+def _unrecorded() -> set[int]:
+    """Return the threads that run Python, that no record has, and that nobody has come across before."""
+    objects = {thread.ident for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+    found = interpreter.frames().keys() - objects - BIRTHS.raw.keys() - {threading.get_ident()}
+    new = found - BIRTHS.unrecorded
+    BIRTHS.unrecorded = found
+    return new
 
 
 def _alive(raw: list[_SuspectedRawThread]) -> list[_SuspectedRawThread]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from . import interpreter
 from .births import BIRTHS, Birth, stack
+from .blame import blame
 from .owner import OWNER
 from .scope import Scope
 from .stacks import codes_of, created_at, names_of
@@ -99,7 +100,7 @@ class Census:
         if "exception" in wanted:
             self._failed_tasks()
         for made in [*self._made, *self._readers.values()]:
-            label = scope.blame(made.birth.owner, made.birth.serial)
+            label = blame(scope, made.birth.owner, made.birth.serial)
             if made.kind not in wanted or made.birth.reported or label is None or made.birth.serial < scope.mark:
                 continue
             if made.is_open():

@@ -19,6 +19,7 @@ class Owner:
         leaked: whether something of it was left; what that starts later is not the next test's.
         mark: the serial number that births had reached when it began.
         threads: how many threads there were then that Python had started.
+        started: how many had been started until then.
         root: the outermost owner, which is judged.
     """
 
@@ -26,6 +27,7 @@ class Owner:
     leaked = False
     mark = 0
     threads = 0
+    started = 0
 
     def __init__(self, label: str, within: Owner | None = None) -> None:
         self.label = label

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from .births import BIRTHS
+from .blame import blame
 from .canary import NAME, named_loop, never
 from .judge import task_suspects
 from .judge_threads import thread_suspects
@@ -59,7 +61,7 @@ def _plant_task(scope: Scope) -> bool:
 
 async def _look_for_task(scope: Scope) -> bool:
     task = asyncio.get_running_loop().create_task(never(), name=NAME)
-    seen = task_suspects(scope, BIRTHS.pending_since(scope.mark), scope.blame)
+    seen = task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))
     return any(suspect is task and birth.frames for birth, suspect, _ in seen)
 
 

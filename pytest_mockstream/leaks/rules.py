@@ -132,7 +132,7 @@ def _is_idle_anyio_worker(seen: SeenThread) -> bool:
     """
     if not interpreter.is_kept_worker(seen.thread):
         return False
-    if interpreter.is_kept_idle(seen.thread):
+    if internals.is_kept_idle(seen.thread):
         return True
     for stop, caller in pairwise(seen.stops):
         if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in caller.code.co_filename:
@@ -143,7 +143,7 @@ def _is_idle_anyio_worker(seen: SeenThread) -> bool:
 def _is_idle_trio_worker(seen: SeenThread) -> bool:
     if not interpreter.is_kept_worker(seen.thread):
         return False
-    if interpreter.is_kept_idle(seen.thread):
+    if internals.is_kept_idle(seen.thread):
         return True
     if not seen.stops:
         return False

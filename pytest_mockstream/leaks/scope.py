@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import interpreter
 from .births import BIRTHS
-from .interpreter import HIDES_TASKS
 from .owner import Owner
 
 if TYPE_CHECKING:
-    from .values import Counts, Leak, LeakReport
-
-_MAIN = 1  # the main thread, which nobody started
+    from .values import Counts, Leak
 
 
 def _nothing(leak: Leak) -> bool:
@@ -76,8 +73,8 @@ class Scope:
         self.owner = owner
         self.grace = grace
         self.policy = policy
-        if HIDES_TASKS:
-            BIRTHS.find_tasks()
+        if BIRTHS.hidden is not None:
+            BIRTHS.hidden.find()
         self.mark = BIRTHS.mark()
         self.idents = frozenset(interpreter.ACTIVE)
         self.alive = interpreter.count_started()
@@ -86,53 +83,11 @@ class Scope:
         self.leaks: list[Leak] = []
         self.lasting: list[Leak] = []
 
-    def blame(self, owner: Owner | None, serial: int = 0) -> str | None:
-        """Return the label of who is to blame for something that was born in this scope's time; None: not this one."""
-        root = None if owner is None else owner.root
-        if self.ending is not None:
-            return self.ending.label if root is self.ending else None
-        if owner is None or root is None:
-            return self.owner.label
-        if owner.belongs_to(self.owner):
-            # A context that was copied during the setup may be used by the test itself.
-            return self.owner.label if owner.label == "setup" and serial > self.called_at else owner.label
-        # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.
-        return self.owner.label if root.over and not root.leaked and root.label == self.owner.label else None
-
-    def blame_at_close(self, owner: Owner | None, serial: int) -> str | None:
-        """Do as ``blame``, for a loop that is closed now: what a fixture left on it cannot end after the fixture."""
-        if owner is not None and owner.root.label.startswith("fixture:") and owner.root.over and not owner.root.leaked:
-            return owner.root.label
-        return self.blame(owner, serial)
-
-    def count(self) -> None:
-        """Note how many tasks and threads there are, and how many of them there were before."""
-        from .values import Counts
-
-        pending = [birth.serial for birth in BIRTHS.pending_since(0)]
-        before = sum(serial < self.mark for serial in pending)
-        first = self.counts
-        self.counts = Counts(
-            tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
-            threads=(
-                (self.alive if self.ending is None else self.ending.threads) + _MAIN,
-                max(interpreter.count_started() + _MAIN, first.threads[1] if first else 0),
-            ),
-        )
-
-    def report(self, title: str) -> LeakReport:
-        """Return what was found."""
-        from .values import Counts, LeakReport
-
-        if self.leaks and self.counts is None:
-            self.count()
-        return LeakReport(leaks=tuple(self.leaks), counts=self.counts or Counts(), grace=self.grace, title=title)
-
 
 def is_quiet(scope: Scope) -> bool:
     """Tell at a glance whether nothing runs that was not there before, and nothing that could have got new work."""
-    if HIDES_TASKS:
-        BIRTHS.find_tasks()
+    if BIRTHS.hidden is not None:
+        BIRTHS.hidden.find()
     return not BIRTHS.submitted and not _has_pending_tasks(scope) and no_thread_came(scope)
 
 
@@ -148,5 +103,11 @@ def no_thread_came(scope: Scope) -> bool:
         and interpreter.count_started() == scope.alive
         and len(interpreter.ACTIVE) == len(scope.idents)
         and BIRTHS.count_foreign() == BIRTHS.foreign
-        and not (BIRTHS.workers and BIRTHS.busy_workers())
+        and not (BIRTHS.workers and _has_busy_workers())
     )
+
+
+def _has_busy_workers() -> bool:
+    from .internals import busy_workers
+
+    return bool(busy_workers(BIRTHS.workers))

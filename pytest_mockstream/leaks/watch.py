@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from . import interpreter
-from .births import BIRTHS, TaskBirth
+from .births import BIRTHS
 from .interpreter import can_pump
 from .owner import OWNER, Owner
 from .scope import Scope, is_quiet
@@ -59,7 +60,7 @@ class LeakWatch:
         self._before = OWNER.get()
         BIRTHS.install()
         if not _WATCHES:
-            BIRTHS.know_unrecorded()
+            _know_threads()
             _UNDO.extend(
                 (
                     interpreter.patch(asyncio.Runner, "__init__", _marking),
@@ -142,51 +143,36 @@ class LeakWatch:
         if self.census is None and is_quiet(scope):
             scope.leaks += streams()
             return
-        from .judge import await_submitted, judge_tasks
-        from .judge_threads import judge_threads
-        from .settle import Deadline
+        from .verdict import judge
 
-        deadline = Deadline(scope.grace)
-        await_submitted(scope, deadline)
-        judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
-        scope.leaks += streams()
-        judge_threads(scope, deadline)
-        if self.census is not None:
-            self.census.judge(scope, scope.kinds)
+        judge(scope, streams, self.census)
 
     def begin_owner(self, owner: Owner) -> None:
         """Note what there is when an owner begins that will be judged by itself."""
         owner.mark = BIRTHS.mark()
         owner.threads = interpreter.count_started()
+        owner.started = BIRTHS.threads_started
 
     def judge_ended(self, owner: Owner, grace: float) -> None:
         """Judge what a wider fixture left that is torn down now; the scope on stage carries the result."""
         scope = self.scope
         if scope is None or scope.interrupted or not self.active:
             return
-        from .judge import judge_tasks
-        from .judge_threads import judge_threads
-        from .settle import Deadline
+        mark, scope.mark = scope.mark, owner.mark
+        if owner.started == BIRTHS.threads_started and is_quiet(scope):
+            scope.mark = mark
+            return
+        from .verdict import judge_ended
 
-        scope.ending = owner
-        mark, started, scope.mark, scope.started = scope.mark, scope.started, owner.mark, -1
-        deadline = Deadline(grace)
-        judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
-        judge_threads(scope, deadline)
-        owner.leaked = bool(scope.leaks)
-        scope.mark, scope.started, scope.ending = mark, started, None
+        judge_ended(scope, owner, grace)
+        scope.mark = mark
 
     async def judge_here(self) -> None:
         """Do as ``judge``, from a coroutine."""
         if (scope := self.scope) is not None and self.active:
-            from .judge import await_submitted, judge_tasks_here
-            from .judge_threads import judge_threads
-            from .settle import Deadline
+            from .verdict import judge_here
 
-            deadline = Deadline(scope.grace)
-            await_submitted(scope, deadline)
-            await judge_tasks_here(scope, deadline)
-            judge_threads(scope, deadline)
+            await judge_here(scope)
 
     def judge_closing(self, loop: asyncio.AbstractEventLoop, since: int) -> None:
         """Judge what a loop still has to do that is about to be closed."""
@@ -195,10 +181,9 @@ class LeakWatch:
             self.probe(loop)
         elif scope is not None and self.active and not scope.interrupted:
             if BIRTHS.pending_on(loop) or BIRTHS.jobs:
-                from .judge import judge_closing_loop
-                from .settle import Deadline
+                from .verdict import judge_closing
 
-                judge_closing_loop(scope, loop, since, Deadline(scope.grace))
+                judge_closing(scope, loop, since)
             if self.census is not None:  # the closing would end them, too
                 self.census.judge(scope, scope.kinds & {"asyncgen", "timer"})
 
@@ -211,20 +196,26 @@ class LeakWatch:
     def closing(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         """Judge what the closing of a loop ends, which takes place meanwhile."""
         scope = self.scope
-        if scope is None or scope.interrupted or not self.active or self._closing is None:
+        if scope is None or scope.interrupted or not self.active or self._closing is None or self.probe is not None:
             yield
             return
         if BIRTHS.pending_on(loop):
-            from .settle import Deadline, close_dropped_generators
+            from .verdict import close_generators
 
-            close_dropped_generators(loop, lambda: _tasks(BIRTHS.pending_on(loop)), Deadline(scope.grace))
+            close_generators(scope, loop)
         ended = self._closing(loop)
         yield
         scope.leaks += ended()
 
 
-def _tasks(births: Iterable[TaskBirth]) -> list[asyncio.Task[Any]]:
-    return [task for birth in births if (task := birth()) is not None]
+def _know_threads() -> None:
+    """Take note of the threads that there are before anybody is judged."""
+    BIRTHS.foreign = interpreter.count_foreign()
+    recorded = {ident for ident, thread in interpreter.ACTIVE.items() if type(thread) is not threading._DummyThread}
+    if interpreter.frames().keys() != recorded:
+        from .judge_threads import know_unrecorded
+
+        know_unrecorded()
 
 
 # asyncio has one Runner, and so has the process one list of who watches it: a session inside another one comes last,

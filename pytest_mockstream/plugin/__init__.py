@@ -1,34 +1,31 @@
-"""Everything that is pytest.
+"""The plugin's hooks and fixtures.
 
-The wall: thin. Every pytest run of everyone who has the package loads this module, so at import it loads nothing but
-pytest and what is needed to read settings; clients and doors come in inside the fixtures that need them.
+Every pytest run of everyone who has the package loads this, and pytest rewrites what it loads for its asserts, so there
+is little of it: what a test, a marker or an option asks for is loaded when it does.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_mockstream._base.errors import ScriptError, UnclosedStreamWarning
+from pytest_mockstream._base.errors import UnclosedStreamWarning
 
 from . import hookspecs
-from .as_before import AsyncioAsBefore, TracebacksAsBefore
+from .as_before import AsyncioAsBefore
 from .marked import marked
-from .settings import SETTINGS, Settings, check_keywords, parse_level, resolve
+from .options import SETTINGS, add_options
 
 if TYPE_CHECKING:
     from pytest_mockstream.doors.client.client import MockStreamClient
     from pytest_mockstream.doors.in_process.sdk import MockStreamSDK
     from pytest_mockstream.doors.server import MockStreamServer
 
-_LEVELS = pytest.StashKey[tuple[Mapping[str, Any], ...]]()
-_SETTINGS = pytest.StashKey[Settings]()
-_FAILURE = pytest.StashKey[BaseException]()
+    from .settings import Settings
 
 _MARKERS = (
     "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
@@ -43,9 +40,6 @@ _MARKERS = (
     "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"
     " matches this regular expression; it fails otherwise.",
 )
-_LEAK_IGNORE = "what the leak check leaves out: names of tasks or threads, or functions in their stacks; regexes too"
-_LEAK_KINDS = "which kinds of leaks to look for besides tasks, threads and streams"
-_CONTAIN = "whether tasks that fail a test by leaking are cancelled even where their loop lives on (default: false)"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -57,36 +51,29 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("mockstream", "fake LLM streams (pytest-mockstream)")
-    for setting in SETTINGS:
-        default = "" if setting.default is None else f" (default: {setting.default})"
-        group.addoption(setting.flag, metavar=setting.metavar, default=None, help=setting.help + default)
-        parser.addini(setting.ini, setting.help + default, type="string", default=None)
-    parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
-    parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
-    parser.addini("mockstream_contain", _CONTAIN, type="bool", default=False)
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    options = {setting.name: config.getoption(setting.flag) for setting in SETTINGS}
-    inis = {setting.name: config.getini(setting.ini) for setting in SETTINGS}
-    try:
-        levels = (
-            parse_level(options, spell=lambda setting: setting.flag),
-            parse_level(inis, spell=lambda setting: setting.ini),
-        )
-    except ScriptError as error:
-        raise pytest.UsageError(str(error)) from None
-    config.stash[_LEVELS] = levels
-    settings = config.stash[_SETTINGS] = resolve(levels)
-    if settings.leaks == "off":
+    settings = {setting.name: setting.default for setting in SETTINGS}
+    if _says_something(config):
+        from . import in_force
+
+        settings = vars(in_force.of_run(config))
+    if settings["leaks"] == "off":
+        from .tracebacks import TracebacksAsBefore
+
         TracebacksAsBefore.register(config)
     else:
-        from .leak_setup import register  # it brings asyncio, which runs without the check need not load
+        from .leak_check import register  # it brings asyncio, which runs without the check need not load
 
-        register(config, settings)
+        register(config, settings["leaks"], settings["grace"], settings["report"])
+
+
+def _says_something(config: pytest.Config) -> bool:
+    return any(config.getoption(s.flag) is not None or config.getini(s.ini) is not None for s in SETTINGS)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -98,16 +85,19 @@ def pytest_cmdline_main() -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    settings = config.stash[_SETTINGS]
-    shown = {**asdict(settings.pacing), "producer": settings.producer}
-    if settings.producer == "background":
-        shown["buffer_size"] = settings.buffer_size
-    return "mockstream: " + ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
+    if not _says_something(config):
+        return "mockstream: producer=inline"
+    from . import in_force
+    from .settings import describe
+
+    return f"mockstream: {describe(in_force.of_run(config))}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in marked(items, {"mockstream"}):
-        _marker_levels(item)
+        from .in_force import marker_levels
+
+        marker_levels(item)
     swept = list(marked(items, {"mockstream_sweep"}))
     if swept:
         from .sweeps import SweepPlugin, prepare
@@ -117,40 +107,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
 
 
-def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
-    """Return the parsed ``mockstream`` markers of a test, the closest first."""
-    levels: list[Mapping[str, Any]] = []
-    for marker in item.iter_markers("mockstream"):
-        try:
-            if marker.args:
-                msg = f"takes keywords only, got {marker.args[0]!r}"
-                raise ScriptError(msg)
-            check_keywords(marker.kwargs)
-            levels.append(parse_level(marker.kwargs, spell=lambda setting: setting.name))
-        except ScriptError as error:
-            msg = f"{item.nodeid}: @pytest.mark.mockstream: {error}"
-            raise pytest.UsageError(msg) from None
-    return levels
-
-
-class _FailureNotes:
-    """Notes what made tests fail; registered with the first test that has one of our clients."""
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        if call.when == "call" and call.excinfo is not None:
-            item.stash[_FAILURE] = call.excinfo.value
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_mockstream_make_client(settings: Settings) -> MockStreamClient:
-    from pytest_mockstream.doors.client.client import MockStreamClient
+    from .clients import make_client
 
-    return MockStreamClient(
-        **asdict(settings.pacing),
-        producer=settings.producer,  # type: ignore[arg-type] # checked when it was parsed
-        buffer_size=settings.buffer_size,
-    )
+    return make_client(settings)
 
 
 @pytest.fixture
@@ -161,10 +122,9 @@ def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamCli
     queued, every request gets default_text. The test fails if a script was never asked for, or if a request came that
     no script was left for, even when the code under test swallowed that error.
     """
-    settings = _settings_of(request)
-    client = request.config.hook.pytest_mockstream_make_client(settings=settings, request=request)
-    yield client
-    _verify(client, settings, request.node)
+    from .clients import client
+
+    yield from client(request)
 
 
 @pytest.fixture
@@ -175,46 +135,22 @@ def mock_stream_sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
     whenever it was made. Queue scripts with respond(...), look at .requests afterwards. The test fails if a script was
     never asked for, if a request came that nothing is known of, or if a provider is reached any other way.
     """
-    from pytest_mockstream.doors.in_process.sdk import MockStreamSDK
+    from .clients import sdk
 
-    settings = _settings_of(request)
-    with MockStreamSDK(
-        **asdict(settings.pacing),
-        producer=settings.producer,  # type: ignore[arg-type] # checked when it was parsed
-        buffer_size=settings.buffer_size,
-    ) as sdk:
-        yield sdk
-    _verify(sdk, settings, request.node)
+    yield from sdk(request)
 
 
 @pytest.fixture(scope="session")
 def _mock_stream_session_server(request: pytest.FixtureRequest) -> Iterator[MockStreamServer]:
     """The server behind ``mock_stream_server``: one for each process that runs tests."""
-    try:
-        from pytest_mockstream.doors.server import MockStreamServer
-    except ModuleNotFoundError as error:
-        pytest.fail(str(error), pytrace=False)
-    ender = _StreamEnder()
-    with MockStreamServer() as ender.server:
-        request.config.pluginmanager.register(ender)
-        yield ender.server
-        request.config.pluginmanager.unregister(ender)
-        ender.server.end_streams()  # a run that was interrupted may have left some
+    from .clients import session_server
 
-
-class _StreamEnder:
-    """Ends what a test left open on the server, once everybody has judged it."""
-
-    server: MockStreamServer
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_runtest_logfinish(self) -> None:
-        self.server.end_streams()
+    yield from session_server(request)
 
 
 @pytest.fixture
 def mock_stream_server(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _mock_stream_session_server: MockStreamServer
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _mock_stream_session_server: Any
 ) -> Iterator[MockStreamServer]:
     """A streaming LLM provider on a real socket of this machine, that plays scripts to any client in any language.
 
@@ -222,33 +158,6 @@ def mock_stream_server(
     keys that are obviously fake. Queue scripts with respond(...), look at .requests afterwards; .url and .base_url(...)
     say where it is. Streams that are still open when the test is over are ended then.
     """
-    settings = _settings_of(request)
-    server = _mock_stream_session_server
-    server.reset(pacing=settings.pacing, buffer_size=settings.buffer_size)
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    yield server
-    server.catch_up()
-    _verify(server, settings, request.node)
+    from .clients import server
 
-
-def _settings_of(request: pytest.FixtureRequest) -> Settings:
-    """Return what is in force for a test that has one of our clients."""
-    plugins = request.config.pluginmanager
-    if not plugins.has_plugin("mockstream-failures"):
-        plugins.register(_FailureNotes(), "mockstream-failures")
-    config, levels = request.config, _marker_levels(request.node)
-    return resolve([*levels, *config.stash[_LEVELS]]) if levels else config.stash[_SETTINGS]
-
-
-def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:
-    """Fail the test for what its code hid; what made it fail already is not said twice."""
-    verify = getattr(client, "verify", None)
-    if verify is None:
-        return
-    failure = item.stash.get(_FAILURE, None)
-    try:
-        verify(unused="allow" if failure is not None else settings.unused)
-    except AssertionError as error:
-        if error is not failure:
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+    yield from server(request, monkeypatch, _mock_stream_session_server)

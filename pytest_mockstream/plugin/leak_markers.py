@@ -1,20 +1,21 @@
 """What a test says about its leaks: three markers and one ini list, parsed and checked.
 
-The wall: reads markers, and gives one frozen ``Plan`` for each test; judges nothing.
+It reads markers, and gives one ``Plan`` for each test; it judges nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream._base.legal import duration
-from pytest_mockstream.leaks import DEFAULT_KINDS, KINDS, Leak, compile_ignores
+from pytest_mockstream.leaks import KINDS, Leak, compile_ignores
+
+from .leak_plan import DEFAULT_KINDS, Plan
 
 MARKERS = {
     "assert_no_leaks": ("grace", "ignore", "kinds", "contain"),
@@ -23,49 +24,35 @@ MARKERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How one test is judged.
+def plan_of_run(config: pytest.Config, plan: Plan) -> Plan:
+    """Return how a test without markers is judged, with what the ini file says.
 
-    Attributes:
-        grace: seconds.
-        ignore: patterns of what is left on purpose.
-        kinds: which kinds are looked for.
-        contain: whether tasks that fail the test are cancelled even where their loop lives on.
-        strict: whether a leak fails the test in mode ``warn``, too.
-        allowed: the reason of ``allow_leaks``, or None.
-        expected: kinds and pattern of ``expect_leak``, or None.
-        place: the node id of what bears ``allow_leaks`` or ``expect_leak``: a test without its parameters, a class or
-            a module; empty for none.
-        optional_kinds: those of ``kinds`` that are not always looked for.
+    Raises:
+        pytest.UsageError: the ini file says what is not legal.
     """
+    try:
+        return plan._replace(
+            ignore=compile_ignores(config.getini("mockstream_leak_ignore"), "mockstream_leak_ignore"),
+            kinds=check_kinds(config.getini("mockstream_leak_kinds"), "mockstream_leak_kinds") | DEFAULT_KINDS,
+        )
+    except ScriptError as error:
+        raise pytest.UsageError(str(error)) from None
 
-    grace: float
-    ignore: tuple[re.Pattern[str], ...] = ()
-    kinds: frozenset[str] = frozenset()
-    contain: bool = False
-    strict: bool = False
-    allowed: str | None = None
-    expected: tuple[str | None, re.Pattern[str] | None] | None = None
-    place: str = ""
-    optional_kinds: frozenset[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "optional_kinds", self.kinds.difference(DEFAULT_KINDS))
+def expects(plan: Plan, leak: Leak) -> bool:
+    """Tell whether a leak is what ``expect_leak`` means."""
+    if plan.expected is None:
+        return False
+    kind, match = plan.expected
+    texts = (leak.name, leak.created_at.function if leak.created_at else "", leak.diagnosis or "")
+    return kind in {None, leak.kind} and (match is None or any(match.search(text) for text in texts))
 
-    def expects(self, leak: Leak) -> bool:
-        """Tell whether a leak is what ``expect_leak`` means."""
-        if self.expected is None:
-            return False
-        kind, match = self.expected
-        texts = (leak.name, leak.created_at.function if leak.created_at else "", leak.diagnosis or "")
-        return kind in {None, leak.kind} and (match is None or any(match.search(text) for text in texts))
 
-    def said(self) -> str:
-        """Return what is expected, for a message."""
-        kind, match = self.expected or (None, None)
-        what = " ".join(part for part in (kind or "", f"matching {match.pattern!r}" if match else "") if part)
-        return f" a {what}" if what else ""
+def said(plan: Plan) -> str:
+    """Return what is expected, for a message."""
+    kind, match = plan.expected or (None, None)
+    what = " ".join(part for part in (kind or "", f"matching {match.pattern!r}" if match else "") if part)
+    return f" a {what}" if what else ""
 
 
 def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
@@ -83,9 +70,9 @@ def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
     plan = default
     try:
         for node, markers in reversed(by_node.items()):
-            plan = _apply(markers, replace(plan, allowed=None, expected=None, strict=False, place=""))
+            plan = _apply(markers, plan._replace(allowed=None, expected=None, strict=False, place=""))
             if plan.allowed is not None or plan.expected is not None:
-                plan = replace(plan, place=node.nodeid.partition("[")[0])
+                plan = plan._replace(place=node.nodeid.partition("[")[0])
     except ScriptError as error:
         msg = f"{item.nodeid}: {error}"
         raise pytest.UsageError(msg) from None
@@ -119,18 +106,18 @@ def _keywords(marker: pytest.Mark) -> Mapping[str, Any]:
 
 
 def _assert_no_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
-    plan = replace(plan, strict=True)
+    plan = plan._replace(strict=True)
     if "grace" in keywords:
-        plan = replace(plan, grace=duration(keywords["grace"], "grace"))
+        plan = plan._replace(grace=duration(keywords["grace"], "grace"))
     if "ignore" in keywords:
-        plan = replace(plan, ignore=(*plan.ignore, *compile_ignores(keywords["ignore"], "ignore")))
+        plan = plan._replace(ignore=(*plan.ignore, *compile_ignores(keywords["ignore"], "ignore")))
     if "kinds" in keywords:
-        plan = replace(plan, kinds=check_kinds(keywords["kinds"], "kinds"))
+        plan = plan._replace(kinds=check_kinds(keywords["kinds"], "kinds"))
     if "contain" in keywords:
         if not isinstance(contain := keywords["contain"], bool):
             msg = f"contain={contain!r}: give True or False"
             raise ScriptError(msg)
-        plan = replace(plan, contain=contain)
+        plan = plan._replace(contain=contain)
     return plan
 
 
@@ -139,7 +126,7 @@ def _allow_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
     if not isinstance(reason, str) or not reason.strip():
         msg = f"reason={reason!r}: give a text that says why, such as reason='#123: shutdown is not ours'"
         raise ScriptError(msg)
-    return replace(plan, allowed=reason)
+    return plan._replace(allowed=reason)
 
 
 def _expect_leak(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
@@ -155,8 +142,8 @@ def _expect_leak(plan: Plan, keywords: Mapping[str, Any]) -> Plan:
             msg = f"match={match!r} is not a regular expression: {error}"
             raise ScriptError(msg) from None
     if kind is not None and kind not in plan.kinds:
-        plan = replace(plan, kinds=plan.kinds | {kind})
-    return replace(plan, expected=(kind, pattern))
+        plan = plan._replace(kinds=plan.kinds | {kind})
+    return plan._replace(expected=(kind, pattern))
 
 
 _PARSERS: dict[str, Callable[[Plan, Mapping[str, Any]], Plan]] = {

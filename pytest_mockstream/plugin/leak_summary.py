@@ -79,11 +79,12 @@ class LeakSummary:
         mode: ``"error"`` or ``"warn"``.
         grace: seconds.
         path: where to write the JSON report, or None.
+        sees: which kinds of leaks can be seen.
     """
 
-    def __init__(self, mode: str, grace: float, path: str | None) -> None:
+    def __init__(self, mode: str, grace: float, path: str | None, sees: dict[str, bool]) -> None:
         self._head = {"version": 1, "mode": mode, "grace": grace}
-        self.armed: dict[str, bool] = {}
+        self._sees = sees
         self._path = path
         self._collector = _Collector()
 
@@ -97,19 +98,11 @@ class LeakSummary:
         """The places of exemptions that nothing needed in this run."""
         return [place for place, used in self._collector.exemptions.items() if not used]
 
-    def pytest_report_header(self) -> str:
-        seen = ", ".join(kind for kind, sees in self.armed.items() if sees)
-        blind = ", ".join(kind for kind, sees in self.armed.items() if not sees)
-        return (
-            f"leak check: {self._head['mode']}, grace {self._head['grace']:g} s (armed: {seen or 'nothing'}"
-            f"{f'; cannot see: {blind}' if blind else ''})"
-        )
-
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._path is None or hasattr(session.config, "workerinput"):
             return
-        content = {**self._head, "armed": self.armed, "leaks": self._collector.leaks, "stale": self._stale}
+        content = {**self._head, "armed": self._sees, "leaks": self._collector.leaks, "stale": self._stale}
         Path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

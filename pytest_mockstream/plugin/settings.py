@@ -1,20 +1,20 @@
-"""Every setting: its one spelling, what is legal, and where it may be given.
+"""What is legal for each setting, and which value is in force where several levels give one.
 
-The wall: no pytest. Texts and numbers come in, level by level, from the narrowest to the widest; one frozen
-``Settings`` comes out.
+Texts and numbers come in, level by level, from the narrowest to the widest; one frozen ``Settings`` comes out. It is
+loaded only once something is given, or asked for: without either, the defaults of ``options`` hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream._base.legal import duration, integer, one_of, rate
 from pytest_mockstream.script.pacing import Pacing
 
-DEFAULT_BUFFER_SIZE = 100
+from .options import SETTINGS, Setting
 
 
 def _path(value: object, name: str) -> str:
@@ -24,83 +24,19 @@ def _path(value: object, name: str) -> str:
     return value
 
 
-class Setting(NamedTuple):
-    """One setting.
-
-    Attributes:
-        name: as the marker's keyword; the option and the ini key are made of it.
-        parse: takes a value and the setting's name; returns what is meant or raises ``ScriptError``.
-        help: one line, without the default.
-        metavar: what ``--help`` shows for the value.
-        default: what holds where nothing is said.
-        marker: whether ``@pytest.mark.mockstream`` takes it.
-        option: whether the command line and the ini file take it.
-    """
-
-    name: str
-    parse: Callable[[object, str], Any]
-    help: str
-    metavar: str
-    default: Any = None
-    marker: bool = True
-    option: bool = True
-
-    @property
-    def flag(self) -> str:
-        """The command line's spelling."""
-        return "--mockstream-" + self.name.replace("_", "-")
-
-    @property
-    def ini(self) -> str:
-        """The ini file's spelling."""
-        return "mockstream_" + self.name
-
-
-SETTINGS = (
-    Setting("delay", duration, "time before each chunk of a fake stream (0.05, 50ms)", "TIME"),
-    Setting("ttft", duration, "time to the first chunk, instead of the delay", "TIME"),
-    Setting("jitter", duration, "each gap between chunks varies by up to so much, either way", "TIME"),
-    Setting("seed", integer(), "seed of the jitter: the same seed gives the same gaps", "INT"),
-    Setting("tokens_per_second", rate, "another way to say the delay: chunks per second", "RATE"),
-    Setting(
-        "producer",
-        one_of("inline", "background"),
-        "inline (nothing runs between two reads) or background (a task or thread, as a real client's)",
-        "KIND",
-        "inline",
-    ),
-    Setting(
-        "buffer_size",
-        integer(at_least=1),
-        "how many chunks the producer may be ahead of its reader",
-        "N",
-        DEFAULT_BUFFER_SIZE,
-    ),
-    Setting(
-        "unused",
-        one_of("error", "allow"),
-        "whether a script that nobody asked for fails the test: error or allow",
-        "WHAT",
-        "error",
-    ),
-    Setting(
-        "leaks",
-        one_of("error", "warn", "off"),
-        "what a test that leaks a task, a thread or a stream gets: error, warn or off",
-        "WHAT",
-        "error",
-        marker=False,
-    ),
-    Setting(
-        "grace",
-        duration,
-        "the longest to wait for what a test left running to end by itself",
-        "TIME",
-        0.2,
-        marker=False,
-    ),
-    Setting("report", _path, "write what leaked, as JSON, to this file", "PATH", marker=False),
-)
+_PARSERS: dict[str, Callable[[object, str], Any]] = {
+    "delay": duration,
+    "ttft": duration,
+    "jitter": duration,
+    "seed": integer(),
+    "tokens_per_second": rate,
+    "producer": one_of("inline", "background"),
+    "buffer_size": integer(at_least=1),
+    "unused": one_of("error", "allow"),
+    "leaks": one_of("error", "warn", "off"),
+    "grace": duration,
+    "report": _path,
+}
 
 _PACING = ("delay", "ttft", "jitter", "seed", "tokens_per_second")
 
@@ -139,7 +75,7 @@ def parse_level(given: Mapping[str, object], *, spell: Callable[[Setting], str])
         ScriptError: a value is not legal, or two contradict each other; it names them as this level spells them.
     """
     level = {
-        setting.name: setting.parse(value, spell(setting))
+        setting.name: _PARSERS[setting.name](value, spell(setting))
         for setting in SETTINGS
         if (value := given.get(setting.name)) is not None
     }
@@ -173,6 +109,14 @@ def resolve(levels: Iterable[Mapping[str, Any]]) -> Settings:
         values = {**level, **values}
     rest = {s.name: values.get(s.name, s.default) for s in SETTINGS if s.name not in _PACING}
     return Settings(pacing=pacing, **rest)
+
+
+def describe(settings: Settings) -> str:
+    """Return what the header of a run says of its settings."""
+    shown = {**asdict(settings.pacing), "producer": settings.producer}
+    if settings.producer == "background":
+        shown["buffer_size"] = settings.buffer_size
+    return ", ".join(f"{name}={value}" for name, value in shown.items() if value is not None)
 
 
 def _pacing(level: Mapping[str, Any]) -> dict[str, Any]:

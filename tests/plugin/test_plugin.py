@@ -7,7 +7,7 @@ import pytest
 
 import pytest_mockstream
 from pytest_mockstream import MockStreamClient
-from pytest_mockstream.plugin.settings import SETTINGS
+from pytest_mockstream.plugin.options import SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -299,15 +299,72 @@ print(*sorted(set(sys.modules) - before))
         "pytest_mockstream",
         "pytest_mockstream._base",
         "pytest_mockstream._base.errors",
-        "pytest_mockstream._base.legal",
         "pytest_mockstream.plugin",
         "pytest_mockstream.plugin.as_before",
         "pytest_mockstream.plugin.hookspecs",
         "pytest_mockstream.plugin.marked",
-        "pytest_mockstream.plugin.settings",
-        "pytest_mockstream.script",
-        "pytest_mockstream.script.pacing",
+        "pytest_mockstream.plugin.options",
     ]
+
+
+LOADED = """
+import sys
+def pytest_unconfigure():
+    print("loaded:", *sorted(name for name in sys.modules if name.startswith("pytest_mockstream.")))
+"""
+OF_A_CLEAN_RUN = [
+    "pytest_mockstream._base",
+    "pytest_mockstream._base.errors",
+    "pytest_mockstream.leaks",
+    "pytest_mockstream.leaks.births",
+    "pytest_mockstream.leaks.canary",
+    *(["pytest_mockstream.leaks.hidden_tasks"] if sys.version_info >= (3, 14) else []),
+    "pytest_mockstream.leaks.interpreter",
+    "pytest_mockstream.leaks.owner",
+    "pytest_mockstream.leaks.scope",
+    "pytest_mockstream.leaks.watch",
+    "pytest_mockstream.plugin",
+    "pytest_mockstream.plugin.as_before",
+    "pytest_mockstream.plugin.hookspecs",
+    "pytest_mockstream.plugin.leak_check",
+    "pytest_mockstream.plugin.leak_plan",
+    "pytest_mockstream.plugin.marked",
+    "pytest_mockstream.plugin.options",
+]
+
+
+def loaded_by(pytester: pytest.Pytester, source: str, *args: str) -> list[str]:
+    pytester.makepyfile(source)
+    pytester.makeconftest(LOADED)
+    result = pytester.runpytest_subprocess("-s", "-p", "asyncio", "-p", "mockstream", *args)
+    return next(line.split()[1:] for line in result.outlines if line.startswith("loaded:"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def test_it(): pass",
+        "async def test_it(): pass",
+        "import asyncio\nasync def test_it(): await asyncio.create_task(asyncio.sleep(0))",
+        "import pytest\n@pytest.fixture(scope='session')\ndef wide(): yield\ndef test_it(wide): pass",
+    ],
+)
+def test_clean_run_loads_nothing_that_judges(pytester: pytest.Pytester, lean_pytest: None, source: str) -> None:
+    assert loaded_by(pytester, source) == OF_A_CLEAN_RUN
+
+
+def test_leak_brings_in_what_judges(pytester: pytest.Pytester, lean_pytest: None) -> None:
+    source = "import asyncio\nasync def test_it(): globals()['t'] = asyncio.create_task(asyncio.sleep(9))"
+
+    loaded = loaded_by(pytester, source)
+
+    assert {"pytest_mockstream.leaks.verdict", "pytest_mockstream.plugin.leak_verdict"} <= {*loaded}
+
+
+def test_run_without_the_leak_check_loads_nothing_of_it(pytester: pytest.Pytester, lean_pytest: None) -> None:
+    loaded = loaded_by(pytester, "def test_it(): pass", "--mockstream-leaks=off")
+
+    assert not [name for name in loaded if "leak" in name]
 
 
 def test_every_public_name_is_there_and_no_other() -> None:

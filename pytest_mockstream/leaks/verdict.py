@@ -1,0 +1,69 @@
+"""The whole verdict on a scope, in the order in which it has to come: tasks, streams, threads, optional kinds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .births import BIRTHS
+from .judge import await_submitted, judge_closing_loop, judge_tasks, judge_tasks_here
+from .judge_threads import judge_threads
+from .owner import Owner
+from .scope import Scope
+from .settle import Deadline, close_dropped_generators
+from .values import Leak
+
+if TYPE_CHECKING:
+    from .kinds import Census
+
+
+def judge(scope: Scope, streams: Callable[[], list[Leak]], census: Census | None) -> None:
+    """Judge what a test left.
+
+    Args:
+        scope: the test.
+        streams: returns the leaks of streams; it is asked when everything has had its time, and before any garbage
+            collection.
+        census: sees the optional kinds.
+    """
+    deadline = Deadline(scope.grace)
+    await_submitted(scope, deadline)
+    judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
+    scope.leaks += streams()
+    judge_threads(scope, deadline)
+    if census is not None:
+        census.judge(scope, scope.kinds)
+
+
+async def judge_here(scope: Scope) -> None:
+    """Judge what a block left, from a coroutine."""
+    deadline = Deadline(scope.grace)
+    await_submitted(scope, deadline)
+    await judge_tasks_here(scope, deadline)
+    judge_threads(scope, deadline)
+
+
+def judge_ended(scope: Scope, owner: Owner, grace: float) -> None:
+    """Judge what a wider fixture left; the scope on stage, whose births count from the fixture's now, carries it."""
+    scope.ending = owner
+    started, scope.started = scope.started, -1
+    deadline = Deadline(grace)
+    judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
+    judge_threads(scope, deadline)
+    owner.leaked = bool(scope.leaks)
+    scope.started, scope.ending = started, None
+
+
+def judge_closing(scope: Scope, loop: asyncio.AbstractEventLoop, since: int) -> None:
+    """Judge what a loop still has to do that is about to be closed."""
+    judge_closing_loop(scope, loop, since, Deadline(scope.grace))
+
+
+def close_generators(scope: Scope, loop: asyncio.AbstractEventLoop) -> None:
+    """Let an idle loop close the async generators that were dropped."""
+    close_dropped_generators(loop, lambda: _tasks(loop), Deadline(scope.grace))
+
+
+def _tasks(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[object]]:
+    return [task for birth in BIRTHS.pending_on(loop) if (task := birth()) is not None]

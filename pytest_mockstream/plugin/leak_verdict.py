@@ -1,0 +1,196 @@
+"""What becomes of what a test left: whether it is ignored, allowed, expected or an error, and what is said of it.
+
+Loaded with the first test that leaves something, or where the check cannot see or has to look for more than it always
+does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from pytest_mockstream.leaks import Leak, LeakReport, Scope, matches, report_of, turn
+
+from .leak_check import LeakPlugin
+from .leak_markers import expects, said
+from .leak_plan import Plan
+from .leak_summary import LeakSummary, Verdict, plural
+from .warning import warn
+
+_PRODUCER = "mockstream producer"
+
+
+class Verdicts:
+    """The cold part of the leak check."""
+
+    def __init__(self, check: LeakPlugin) -> None:
+        self._check = check
+        self._is_debugging = bool(check.config.getoption("usepdb", default=False))  # nobody hurries who debugs
+        self._summary: LeakSummary | None = None
+
+    # The session.
+
+    def say_blind(self) -> None:
+        """Refuse to go on where a leak was to be an error, and a test would pass because nobody can see it."""
+        if self._check.mode == "error":
+            self._check.watch.stop()
+            msg = f"--mockstream-leaks=error {self._cannot_see()}; use --mockstream-leaks=warn or off"
+            raise pytest.UsageError(msg)
+        warn(self._check.config, None, f"--mockstream-leaks=warn {self._cannot_see()}")
+
+    def refuse_blind(self, item: pytest.Item) -> None:
+        """Refuse a test whose marker asks for what cannot be seen."""
+        msg = f"{item.nodeid}: its marker asks for the leak check, which {self._cannot_see()}"
+        raise pytest.UsageError(msg)
+
+    def _cannot_see(self) -> str:
+        """Return what cannot be seen, and how that is known."""
+        blind = [kind for kind in ("tasks", "threads") if not self._check.sees[kind]]
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        planted = " and ".join(f"a {kind.removesuffix('s')}" for kind in blind)
+        return f"cannot see {' and '.join(blind)} on {python}: {planted} planted at the start was not found"
+
+    def look_for_kinds(self) -> None:
+        """Find out which of the optional kinds of the whole run can be seen."""
+        can_see = self._check.watch.can_see(self._check.default.optional_kinds)
+        self._check.sees |= {plural(kind): is_seen for kind, is_seen in can_see.items()}
+
+    def register_summary(self) -> LeakSummary:
+        """Register what collects the leaks of the run."""
+        check = self._check
+        if self._summary is None:
+            self._summary = LeakSummary(check.mode, check.default.grace, check.report, check.sees)
+            check.config.pluginmanager.register(self._summary, "mockstream-leak-summary")
+        return self._summary
+
+    def collect(self) -> None:
+        """Begin to take what reports carry; a run whose tests leave nothing never does."""
+        self.register_summary().collect(self._check.config.pluginmanager)
+
+    # One test.
+
+    def open_streams(self, newly: Collection[Any]) -> list[Leak]:
+        """Return the leaks among the streams that are open."""
+        judged = [(request, _stream_leak(request)) for request in newly]
+        left = [(request, leak, self.outcome(leak) == "error") for request, leak in judged if not self.ignored(leak)]
+        self._check.left_open += [request for request, _, fails in left if fails]
+        return [replace(leak, fate="ended" if fails else leak.fate) for _, leak, fails in left]
+
+    def end_streams(self) -> None:
+        """End the streams that failed a test, so that nothing of them reaches the tests to come."""
+        for request in self._check.left_open:
+            _end_stream(request)
+        self._check.left_open.clear()
+
+    def streams_in(self, loop: asyncio.AbstractEventLoop, newly: Collection[Any]) -> Callable[[], list[Leak]]:
+        """Look at the streams that play in a loop which is about to be closed.
+
+        Returns:
+            What tells, once it is closed, which of them that has closed: its last act is to close the generators that
+            SDKs read their streams with, and nobody would ever see that they were open.
+        """
+        if any(_entry(request).catch_up is not None for request in newly):
+            turn(loop)  # over a socket: its other end has not seen yet what was closed last
+        playing = [
+            (request, _stream_leak(request)) for request in self._check.newly_open() if _entry(request).loop is loop
+        ]
+        return lambda: [
+            leak for request, leak in playing if request.state in {"closed", "broken"} and not self.ignored(leak)
+        ]
+
+    def plan_of(self, leak: Leak) -> Plan:
+        """Return how a leak is judged: what a wider fixture left has nothing to do with the test that came last."""
+        return self._check.wide_plans.get(leak.owner, self._check.plan)
+
+    def ignored(self, leak: Leak) -> bool:
+        """Tell whether something is left on purpose."""
+        check, plan = self._check, self.plan_of(leak)
+        if leak.kind not in plan.kinds or matches(leak, plan.ignore):
+            return True
+        if leak.name == _PRODUCER and check.newly_open():  # the stream that it feeds is what was left
+            return True
+        return bool(check.config.hook.pytest_mockstream_ignore_leak(leak=leak, item=check.item))
+
+    def conclude(self, item: pytest.Item, scope: Scope) -> None:
+        """Make the verdict on a test, and let the report of its teardown carry it."""
+        check, plan = self._check, self._check.plan
+        report = report_of(scope, item.nodeid)
+        found = [(leak, "allowed") for leak in scope.lasting]
+        exemption: tuple[str, bool] | None = None
+        texts = []
+        if plan.place:
+            fits = partial(expects, plan) if plan.expected is not None else bool
+            exemption = plan.place, any(fits(leak) for leak in report.leaks if leak.owner not in check.wide_plans)
+            if plan.expected is not None and not exemption[1]:
+                texts.append(f"LeakError: {item.name} was expected to leak{said(plan)}, and did not.")
+        if report:
+            judged = self._tell(item, report)
+            found += judged
+            if bad := tuple(leak for leak, outcome in judged if outcome == "error"):
+                texts.append(f"LeakError: {replace(report, leaks=bad, title=item.name)}")
+        self.collect()
+        verdict = Verdict(
+            check.config.pluginmanager,
+            [_as_dict(leak, item.nodeid, report, outcome) for leak, outcome in found],
+            exemption,
+            "\n".join(texts),
+            failed=check.has_failed,
+        )
+        check.config.pluginmanager.register(verdict)
+
+    def _tell(self, item: pytest.Item, report: LeakReport) -> list[tuple[Leak, str]]:
+        """Tell everybody about leaks; return what becomes of each."""
+        self._check.config.hook.pytest_mockstream_leaks_found(report=report, item=item)
+        judged = [(leak, self.outcome(leak)) for leak in report.leaks]
+        if any(outcome == "warn" for _, outcome in judged):
+            warn(self._check.config, item, str(report))
+        return judged
+
+    def outcome(self, leak: Leak) -> str:
+        """Return what becomes of a leak: ``"error"``, ``"warn"``, ``"allowed"`` or ``"expected"``."""
+        plan = self.plan_of(leak)
+        if expects(plan, leak):
+            return "expected"
+        if leak.is_note or self._is_debugging:
+            return "warn"
+        if plan.allowed is not None:
+            return "allowed"
+        return "error" if self._check.mode == "error" or plan.strict or plan.expected is not None else "warn"
+
+
+def _stream_leak(request: Any) -> Leak:
+    return Leak(
+        kind="stream",
+        name=f"{request.provider} {request.path} (request {request.number})",
+        created_at=request.opened_at,
+        diagnosis=f"Its consumer read {_entry(request).amount_read()} and never closed it.",
+        remedy=_entry(request).remedy,
+        functions=frozenset({request.opened_at.function}),
+    )
+
+
+def _entry(request: Any) -> Any:
+    """Return what the ledger knows of a request; whoever has one has loaded the ledger."""
+    from pytest_mockstream.playbook.ledger import entry_of
+
+    return entry_of(request)
+
+
+def _end_stream(request: Any) -> None:
+    """End a stream that was left open, so that nothing of it reaches the tests to come."""
+    from pytest_mockstream.playback import End
+
+    entry = _entry(request)
+    if entry.settle("cancelled") and entry.progress is not None:
+        entry.progress.stop(End.CANCELLED)
+
+
+def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:
+    counts = {"tasks": list(report.counts.tasks), "threads": list(report.counts.threads)}
+    return {"test": test, **leak.as_dict(), "counts": counts, "outcome": outcome}
