@@ -90,3 +90,10 @@ def did_you_mean(word: str, legal: Iterable[str]) -> str:
 
     near = get_close_matches(word, list(legal), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(keyword: str, legal: Iterable[str], where: str = "") -> str:
+    """Return what to say of a keyword that is not known: the one that was meant, as far as one looks like it."""
+    names = list(legal)
+    meant = did_you_mean(keyword, names).strip().replace("Did", "did")
+    return f"unknown keyword {keyword!r}{where}: {f'{meant} ' if meant else ''}give some of {', '.join(names)}"

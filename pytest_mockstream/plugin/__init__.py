@@ -17,7 +17,6 @@ from pytest_mockstream._base.errors import UnclosedStreamWarning
 
 from . import hookspecs
 from .as_before import AsyncioAsBefore
-from .marked import marked
 from .options import SETTINGS, add_options
 
 if TYPE_CHECKING:
@@ -34,12 +33,15 @@ _MARKERS = (
     " its stream can break, with fixtures that are set up once; keywords are those of sweep_cancellation and"
     " sweep_faults.",
     "assert_no_leaks(grace, ignore, kinds, contain): tune the leak check for this test: how long to wait, what to leave"
-    " out (by name, creating function or any function in the stack), which kinds to look for, and whether to cancel the"
-    " tasks that fail it even where their loop lives on.",
-    "allow_leaks(reason): what this test leaves running does not fail it.",
+    " out (by name, creating function or any function in the stack), which kinds to look for (task, thread, stream,"
+    " asyncgen, coroutine, exception, loop, process, reader, server, socket, timer), and whether to cancel the tasks"
+    " that fail it even where their loop lives on.",
+    "allow_leaks(reason): what this test leaves running does not fail it. For example,"
+    " allow_leaks('#123: shutdown is not ours').",
     "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"
     " matches this regular expression; it fails otherwise.",
 )
+_MARKER_NAMES = frozenset(text.partition("(")[0] for text in _MARKERS)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -94,17 +96,27 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in marked(items, {"mockstream"}):
-        from .in_force import marker_levels
+    if found := _marked(items):
+        from .markers import read
 
-        marker_levels(item)
-    swept = list(marked(items, {"mockstream_sweep"}))
-    if swept:
-        from .sweeps import SweepPlugin, prepare
+        read(config, found)
 
-        prepare(swept)
-        if not config.pluginmanager.has_plugin("mockstream-sweep"):
-            config.pluginmanager.register(SweepPlugin(), "mockstream-sweep")
+
+def _marked(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests that have one of our markers, themselves or from their class, module or package.
+
+    Asks each of these once for the tests in a row that it has, and not anew for each test, as ``iter_markers`` does.
+    """
+    found = []
+    parent: Any = None
+    inherited = False
+    for item in items:
+        if item.parent is not parent:
+            parent = item.parent
+            inherited = any(mark.name in _MARKER_NAMES for mark in parent.iter_markers())
+        if inherited or any(mark.name in _MARKER_NAMES for mark in item.own_markers):
+            found.append(item)
+    return found
 
 
 @pytest.hookimpl(trylast=True)
@@ -116,11 +128,12 @@ def pytest_mockstream_make_client(settings: Settings) -> MockStreamClient:
 
 @pytest.fixture
 def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamClient]:
-    """A streaming LLM client that plays scripts, cancellation-safe, with nothing running between two reads.
+    """A streaming LLM client to hand to your code: mock_stream_client.respond("Hello"), then read .requests.
 
-    Queue scripts with respond(...), hand the client to the code under test, look at .requests afterwards. With nothing
-    queued, every request gets default_text. The test fails if a script was never asked for, or if a request came that
-    no script was left for, even when the code under test swallowed that error.
+    Cancellation-safe, with nothing running between two reads. Queue scripts with respond(...), hand the client to the
+    code under test, look at .requests afterwards. With nothing queued, every request gets default_text. The test fails
+    if a script was never asked for, or if a request came that no script was left for, even when the code under test
+    swallowed that error.
     """
     from .clients import client
 
@@ -129,11 +142,12 @@ def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamCli
 
 @pytest.fixture
 def mock_stream_sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
-    """Answers the real SDKs (openai, anthropic, google-genai, ollama, litellm, ...) in process, chunk by chunk.
+    """Answers openai, anthropic and other SDKs in your unchanged code: mock_stream_sdk.respond("Hello").
 
-    No socket, no key and no change to the code under test: every client of httpx, httpx2 and aiohttp is answered,
-    whenever it was made. Queue scripts with respond(...), look at .requests afterwards. The test fails if a script was
-    never asked for, if a request came that nothing is known of, or if a provider is reached any other way.
+    No socket and no key: every client of httpx, httpx2 and aiohttp is answered in process, chunk by chunk, whenever it
+    was made, so that google-genai, ollama, litellm and what is built on them are answered, too. Queue scripts with
+    respond(...), look at .requests afterwards. The test fails if a script was never asked for, if a request came that
+    nothing is known of, or if a provider is reached any other way.
     """
     from .clients import sdk
 
@@ -152,11 +166,12 @@ def _mock_stream_session_server(request: pytest.FixtureRequest) -> Iterator[Mock
 def mock_stream_server(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _mock_stream_session_server: Any
 ) -> Iterator[MockStreamServer]:
-    """A streaming LLM provider on a real socket of this machine, that plays scripts to any client in any language.
+    """A fake LLM provider over real HTTP, for any client or program: mock_stream_server.respond("Hello").
 
     For the test's duration OPENAI_BASE_URL, ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL and OLLAMA_HOST lead to it, with
-    keys that are obviously fake. Queue scripts with respond(...), look at .requests afterwards; .url and .base_url(...)
-    say where it is. Streams that are still open when the test is over are ended then.
+    keys that are obviously fake; it listens on a socket of this machine. Queue scripts with respond(...), look at
+    .requests afterwards; .url and .base_url(...) say where it is. Streams that are still open when the test is over are
+    ended then.
     """
     from .clients import server
 

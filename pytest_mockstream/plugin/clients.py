@@ -58,10 +58,13 @@ def sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
 
 def session_server(request: pytest.FixtureRequest) -> Iterator[MockStreamServer]:
     """Yield the server that all tests of this process share."""
+    missing = None
     try:
         from pytest_mockstream.doors.server import MockStreamServer
     except ModuleNotFoundError as error:
-        pytest.fail(str(error), pytrace=False)
+        missing = str(error)
+    if missing is not None:  # not in the handler, or pytest would print the error twice
+        pytest.fail(missing, pytrace=False)
     ender = _StreamEnder()
     with MockStreamServer() as ender.server:
         request.config.pluginmanager.register(ender)
@@ -116,8 +119,10 @@ def _verify(client: Any, settings: Settings, item: pytest.Item) -> None:
     if verify is None:
         return
     failure = item.stash.get(_FAILURE, None)
+    found = None
     try:
         verify(unused="allow" if failure is not None else settings.unused)
     except AssertionError as error:
-        if error is not failure:
-            pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
+        found = error
+    if found is not None and found is not failure:  # not in the handler, or pytest would print it twice
+        pytest.fail(f"{type(found).__name__}: {found}", pytrace=False)

@@ -1,7 +1,4 @@
-"""The hooks that the plugin offers to ``conftest.py`` and to other plugins.
-
-The wall: declarations only.
-"""
+"""The hooks that the plugin offers to ``conftest.py`` and to other plugins; declarations only."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.legal import unknown
 
 from .options import SETTINGS
-from .settings import Settings, check_keywords, parse_level, resolve
+from .settings import MARKER_KEYWORDS, Settings, parse_level, resolve
 
 _LEVELS = pytest.StashKey[tuple[Mapping[str, Any], ...]]()
 
@@ -41,20 +42,32 @@ def _levels(config: pytest.Config) -> tuple[Mapping[str, Any], ...]:
 
 def of_test(item: pytest.Item) -> Settings:
     """Return what is in force for one test."""
-    return resolve([*marker_levels(item), *_levels(item.config)])
+    return resolve([*_marker_levels(item), *_levels(item.config)])
 
 
-def marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
+def mistakes_in(marker: pytest.Mark) -> list[str]:
+    """Return what is wrong with a ``mockstream`` marker."""
+    mistakes = []
+    if marker.args:
+        mistakes.append(f"takes keywords only, got {marker.args[0]!r}: give some of {', '.join(MARKER_KEYWORDS)}")
+    mistakes += [unknown(name, MARKER_KEYWORDS) for name in marker.kwargs if name not in MARKER_KEYWORDS]
+    given = {name: value for name, value in marker.kwargs.items() if name in MARKER_KEYWORDS}
+    wrong = [mistake for name, value in given.items() if (mistake := _mistake({name: value}))]
+    if not wrong and (contradiction := _mistake(given)):
+        wrong = [contradiction]
+    return mistakes + wrong
+
+
+def _mistake(given: Mapping[str, object]) -> str | None:
+    try:
+        parse_level(given, spell=lambda setting: setting.name)
+    except ScriptError as error:
+        return str(error)
+    return None
+
+
+def _marker_levels(item: pytest.Item) -> list[Mapping[str, Any]]:
     """Return the parsed ``mockstream`` markers of a test, the closest first."""
-    levels: list[Mapping[str, Any]] = []
-    for marker in item.iter_markers("mockstream"):
-        try:
-            if marker.args:
-                msg = f"takes keywords only, got {marker.args[0]!r}"
-                raise ScriptError(msg)
-            check_keywords(marker.kwargs)
-            levels.append(parse_level(marker.kwargs, spell=lambda setting: setting.name))
-        except ScriptError as error:
-            msg = f"{item.nodeid}: @pytest.mark.mockstream: {error}"
-            raise pytest.UsageError(msg) from None
-    return levels
+    return [
+        parse_level(marker.kwargs, spell=lambda setting: setting.name) for marker in item.iter_markers("mockstream")
+    ]

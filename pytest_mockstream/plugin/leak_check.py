@@ -22,7 +22,6 @@ import pytest
 from pytest_mockstream.leaks import OWNER, LeakWatch, Owner, Policy, Scope, sees
 
 from .leak_plan import Plan
-from .marked import marked
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from .leak_verdict import Verdicts
 
-MARKERS = ("assert_no_leaks", "allow_leaks", "expect_leak")
 _PARAMETER = "get_direct_param_fixture_func"  # of pytest's own: a parameter is a fixture there, and starts nothing
 _DISTRIBUTORS = ("dsession", "pytest_forked")  # they run tests in other processes, of xdist and of pytest-forked
 _PLAN = pytest.StashKey[Plan]()
@@ -47,13 +45,17 @@ def register(config: pytest.Config, mode: str, grace: float, report: str | None)
         report: where to write the JSON report, or None.
 
     Raises:
-        pytest.UsageError: the ini file says what is not legal.
+        pytest.UsageError: the ini file says what is not legal, or the report cannot be written.
     """
     plan = Plan(grace, contain=config.getini("mockstream_contain"))
     if config.getini("mockstream_leak_ignore") or config.getini("mockstream_leak_kinds"):
         from .leak_markers import plan_of_run
 
         plan = plan_of_run(config, plan)
+    if report is not None and not hasattr(config, "workerinput"):
+        from .leak_summary import check_writable
+
+        check_writable(report)
     config.pluginmanager.register(LeakPlugin(config, mode, plan, report), "mockstream-leaks")
 
 
@@ -122,7 +124,7 @@ class LeakPlugin:
         seen = ", ".join(kind for kind, sees in self.sees.items() if sees)
         blind = ", ".join(kind for kind, sees in self.sees.items() if not sees)
         return (
-            f"leak check: {self.mode}, grace {self.default.grace:g} s (armed: {seen or 'nothing'}"
+            f"leak check: {self.mode}, grace {self.default.grace:g} s (watching: {seen or 'nothing'}"
             f"{f'; cannot see: {blind}' if blind else ''})"
         )
 
@@ -138,14 +140,12 @@ class LeakPlugin:
         self._end_streams()
         self.watch.stop()
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in marked(items, MARKERS):
-            from .leak_markers import plan_for
-
-            item.stash[_PLAN] = plan = plan_for(item, self.default)
-            self._plans_differ = True
-            if not all(self.sees.values()) and (plan.strict or plan.expected is not None):
-                self.verdicts().refuse_blind(item)
+    def judge_by(self, item: pytest.Item, plan: Plan) -> None:
+        """Judge a test as its markers say."""
+        item.stash[_PLAN] = plan
+        self._plans_differ = True
+        if not all(self.sees.values()) and (plan.strict or plan.expected is not None):
+            self.verdicts().refuse_blind(item)
 
     # One test.
 
@@ -214,9 +214,9 @@ class LeakPlugin:
     def _plan_of_node(self, node: Any) -> Plan:
         if not self._plans_differ:
             return self.default
-        from .leak_markers import plan_for
+        from .leak_markers import plan_of_node
 
-        return plan_for(node, self.default)
+        return plan_of_node(node, self.default)
 
     def _end_owner(self, owner: Owner) -> None:
         owner.over = True

@@ -6,13 +6,13 @@ It reads markers, and gives one ``Plan`` for each test; it judges nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from pytest_mockstream._base.errors import ScriptError
-from pytest_mockstream._base.legal import duration
+from pytest_mockstream._base.legal import duration, unknown
 from pytest_mockstream.leaks import KINDS, Leak, compile_ignores
 
 from .leak_plan import DEFAULT_KINDS, Plan
@@ -55,11 +55,50 @@ def said(plan: Plan) -> str:
     return f" a {what}" if what else ""
 
 
+def mistakes_in(item: pytest.Item, default: Plan) -> list[str]:
+    """Return everything that is wrong with the markers of a test."""
+    found = [mistake for marker in _markers(item) for mistake in _mistakes_of(marker, default)]
+    if not found:
+        try:
+            plan_for(item, default)
+        except ScriptError as error:
+            found.append(str(error))
+    return found
+
+
+def _markers(item: pytest.Item) -> Iterator[pytest.Mark]:
+    return (marker for marker in item.iter_markers() if marker.name in MARKERS)
+
+
+def _mistakes_of(marker: pytest.Mark, default: Plan) -> Iterator[str]:
+    legal = MARKERS[marker.name]
+    head = f"@pytest.mark.{marker.name}"
+    keywords = _keywords(marker)
+    if marker.args and keywords is marker.kwargs:
+        yield f"{head} takes keywords only, got {marker.args[0]!r}: give some of {', '.join(legal)}"
+    for name in keywords:
+        if name not in legal:
+            yield f"{head}: {unknown(name, legal)}"
+    for name in legal:
+        if name in keywords or name == "reason":  # which has to be there
+            try:
+                _PARSERS[marker.name](default, {name: keywords[name]} if name in keywords else {})
+            except ScriptError as error:
+                yield f"{head}: {error}"
+
+
+def _keywords(marker: pytest.Mark) -> Mapping[str, Any]:
+    """Return the keywords of a marker; the one that ``allow_leaks`` has need not be written."""
+    if marker.name == "allow_leaks" and len(marker.args) == 1 and "reason" not in marker.kwargs:
+        return {"reason": marker.args[0], **marker.kwargs}
+    return marker.kwargs
+
+
 def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
     """Return how a test, or a wider node, is judged; of markers on function, class and module the closest counts.
 
     Raises:
-        pytest.UsageError: a marker cannot mean anything, or two on one place contradict each other.
+        ScriptError: a marker cannot mean anything, or two on one place contradict each other.
     """
     if not any(mark.name in MARKERS for node in item.listchain() for mark in getattr(node, "own_markers", ())):
         return default
@@ -68,15 +107,19 @@ def plan_for(item: pytest.Item | pytest.Collector, default: Plan) -> Plan:
         if marker.name in MARKERS:
             by_node.setdefault(node, []).append(marker)
     plan = default
-    try:
-        for node, markers in reversed(by_node.items()):
-            plan = _apply(markers, plan._replace(allowed=None, expected=None, strict=False, place=""))
-            if plan.allowed is not None or plan.expected is not None:
-                plan = plan._replace(place=node.nodeid.partition("[")[0])
-    except ScriptError as error:
-        msg = f"{item.nodeid}: {error}"
-        raise pytest.UsageError(msg) from None
+    for node, markers in reversed(by_node.items()):
+        plan = _apply(markers, plan._replace(allowed=None, expected=None, strict=False, place="", marker=""))
+        if plan.allowed is not None or plan.expected is not None:
+            plan = plan._replace(place=node.nodeid.partition("[")[0], marker=markers[0].name)
     return plan
+
+
+def plan_of_node(node: pytest.Item | pytest.Collector, default: Plan) -> Plan:
+    """Do as ``plan_for``, for what a wider fixture belongs to; whose markers are wrong, that fails its tests."""
+    try:
+        return plan_for(node, default)
+    except ScriptError:
+        return default
 
 
 def _apply(markers: list[pytest.Mark], plan: Plan) -> Plan:
@@ -85,24 +128,8 @@ def _apply(markers: list[pytest.Mark], plan: Plan) -> Plan:
         msg = f"the markers {' and '.join(names)} contradict each other: keep one of them"
         raise ScriptError(msg)
     for marker in markers:
-        keywords = _keywords(marker)
-        try:
-            plan = _PARSERS[marker.name](plan, keywords)
-        except ScriptError as error:
-            msg = f"@pytest.mark.{marker.name}: {error}"
-            raise ScriptError(msg) from None
+        plan = _PARSERS[marker.name](plan, _keywords(marker))
     return plan
-
-
-def _keywords(marker: pytest.Mark) -> Mapping[str, Any]:
-    legal = ", ".join(MARKERS[marker.name])
-    if marker.args:
-        msg = f"@pytest.mark.{marker.name} takes keywords only, got {marker.args[0]!r}: give some of {legal}"
-        raise ScriptError(msg)
-    if wrong := [name for name in marker.kwargs if name not in MARKERS[marker.name]]:
-        msg = f"@pytest.mark.{marker.name}: unknown keyword {wrong[0]!r}: give some of {legal}"
-        raise ScriptError(msg)
-    return marker.kwargs
 
 
 def _assert_no_leaks(plan: Plan, keywords: Mapping[str, Any]) -> Plan:

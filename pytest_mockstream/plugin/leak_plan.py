@@ -22,8 +22,9 @@ class Plan(NamedTuple):
         strict: whether a leak fails the test in mode ``warn``, too.
         allowed: the reason of ``allow_leaks``, or None.
         expected: kinds and pattern of ``expect_leak``, or None.
-        place: the node id of what bears ``allow_leaks`` or ``expect_leak``: a test without its parameters, a class or
+        place: the node id of what has ``allow_leaks`` or ``expect_leak``: a test without its parameters, a class or
             a module; empty for none.
+        marker: its name.
     """
 
     grace: float
@@ -34,6 +35,7 @@ class Plan(NamedTuple):
     allowed: str | None = None
     expected: tuple[str | None, re.Pattern[str] | None] | None = None
     place: str = ""
+    marker: str = ""
 
     @property
     def optional_kinds(self) -> frozenset[str]:

@@ -1,11 +1,12 @@
-"""What leaked in one test, on its way into the test's report, and in the whole run: the section and the JSON report.
+"""The leaks of one test in its report, and those of the whole run: the section at the end, and the JSON report.
 
-The wall: reports of pytest, in this process or from workers; looks at no task or thread.
+It reads pytest's reports, made in this process or sent by workers, and looks at no task or thread.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ class Verdict:
     Args:
         plugins: where it is registered.
         found: what leaked, as the JSON report has it.
-        exemption: whose markers were in force, and whether they were needed; None for none.
+        exemption: whose marker was in force, whether it was needed, and its name; None for none.
         text: what fails the test; empty if nothing does.
         failed: whether it has failed already; that stays, and the text is added.
     """
@@ -28,7 +29,7 @@ class Verdict:
         self,
         plugins: pytest.PytestPluginManager,
         found: list[dict[str, Any]],
-        exemption: tuple[str, bool] | None,
+        exemption: tuple[str, bool, str] | None,
         text: str,
         *,
         failed: bool,
@@ -59,16 +60,18 @@ class _Collector:
     Attributes:
         leaks: of all tests.
         exemptions: whether each was needed, by whose it is.
+        markers: the name of each, by whose it is.
     """
 
     def __init__(self) -> None:
         self.leaks: list[dict[str, Any]] = []
         self.exemptions: dict[str, bool] = {}
+        self.markers: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.leaks += getattr(report, "mockstream_leaks", ())
         if exemption := getattr(report, "mockstream_exemption", None):
-            place, used = exemption
+            place, used, self.markers[exemption[0]] = exemption
             self.exemptions[place] = used or self.exemptions.get(place, False)
 
 
@@ -127,8 +130,27 @@ class LeakSummary:
             lines += [f"    {test}" for test in tests[:3]]
             if len(tests) > 3:
                 lines.append(f"    and {len(tests) - 3} more")
-        lines += [f"{place}: its allow_leaks or expect_leak is stale, it leaks no more" for place in self._stale]
+        markers = self._collector.markers
+        lines += [f"{place}: its {markers[place]} is stale, it leaks no more" for place in self._stale]
         return lines
+
+
+def check_writable(path: str) -> None:
+    """Raise ``UsageError`` if a file cannot be written, now and not when all tests have run."""
+    file = Path(path)
+    folder = file.parent
+    reason = None
+    if file.is_dir():
+        reason = "it is a folder"
+    elif not folder.is_dir():
+        reason = f"there is no folder {str(folder)!r}"
+    elif not os.access(file if file.exists() else folder, os.W_OK):
+        reason = "permission is denied"
+    if reason is not None:
+        msg = (
+            f"--mockstream-report={path!r} cannot be written, {reason}: give the path of a file in a folder that exists"
+        )
+        raise pytest.UsageError(msg)
 
 
 _LASTING = {"import": "an import", "plugin": "a plugin of a pytest session inside this one"}

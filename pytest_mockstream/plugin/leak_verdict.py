@@ -122,12 +122,13 @@ class Verdicts:
         check, plan = self._check, self._check.plan
         report = report_of(scope, item.nodeid)
         found = [(leak, "allowed") for leak in scope.lasting]
-        exemption: tuple[str, bool] | None = None
+        exemption: tuple[str, bool, str] | None = None
         texts = []
         if plan.place:
             fits = partial(expects, plan) if plan.expected is not None else bool
-            exemption = plan.place, any(fits(leak) for leak in report.leaks if leak.owner not in check.wide_plans)
-            if plan.expected is not None and not exemption[1]:
+            used = any(fits(leak) for leak in report.leaks if leak.owner not in check.wide_plans)
+            exemption = plan.place, used, plan.marker
+            if plan.expected is not None and not used:
                 texts.append(f"LeakError: {item.name} was expected to leak{said(plan)}, and did not.")
         if report:
             judged = self._tell(item, report)

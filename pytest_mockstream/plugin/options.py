@@ -39,7 +39,7 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting("delay", "time before each chunk of a fake stream (0.05, 50ms)", "TIME"),
     Setting("ttft", "time to the first chunk, instead of the delay", "TIME"),
-    Setting("jitter", "each gap between chunks varies by up to so much, either way", "TIME"),
+    Setting("jitter", "largest random change of a gap between chunks, plus or minus", "TIME"),
     Setting("seed", "seed of the jitter: the same seed gives the same gaps", "INT"),
     Setting("tokens_per_second", "another way to say the delay: chunks per second", "RATE"),
     Setting(
@@ -58,13 +58,17 @@ SETTINGS = (
 )
 
 _LEAK_IGNORE = "what the leak check leaves out: names of tasks or threads, or functions in their stacks; regexes too"
-_LEAK_KINDS = "which kinds of leaks to look for besides tasks, threads and streams"
+_LEAK_KINDS = (
+    "which kinds of leaks to look for besides tasks, threads and streams: some of asyncgen, coroutine, exception, loop,"
+    " process, reader, server, socket, timer"
+)
+_PRECEDENCE = "A keyword in the call wins over a marker, a marker over the command line, that over the ini file."
 _CONTAIN = "whether tasks that fail a test by leaking are cancelled even where their loop lives on (default: false)"
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Tell pytest of all options and ini keys."""
-    group = parser.getgroup("mockstream", "fake LLM streams (pytest-mockstream)")
+    group = parser.getgroup("mockstream", f"fake LLM streams (pytest-mockstream)\n  {_PRECEDENCE}")
     for setting in SETTINGS:
         default = "" if setting.default is None else f" (default: {setting.default})"
         group.addoption(setting.flag, metavar=setting.metavar, default=None, help=setting.help + default)

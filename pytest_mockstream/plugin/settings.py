@@ -38,6 +38,8 @@ _PARSERS: dict[str, Callable[[object, str], Any]] = {
     "report": _path,
 }
 
+#: What the ``mockstream`` marker takes.
+MARKER_KEYWORDS = tuple(setting.name for setting in SETTINGS if setting.marker)
 _PACING = ("delay", "ttft", "jitter", "seed", "tokens_per_second")
 
 
@@ -86,14 +88,6 @@ def parse_level(given: Mapping[str, object], *, spell: Callable[[Setting], str])
         msg = f"{names}: {error}"
         raise ScriptError(msg) from None
     return level
-
-
-def check_keywords(keywords: Iterable[str]) -> None:
-    """Raise ``ScriptError`` if the ``mockstream`` marker does not take a keyword."""
-    legal = [setting.name for setting in SETTINGS if setting.marker]
-    if wrong := [name for name in keywords if name not in legal]:
-        msg = f"unknown keyword {wrong[0]!r}: give some of {', '.join(legal)}"
-        raise ScriptError(msg)
 
 
 def resolve(levels: Iterable[Mapping[str, Any]]) -> Settings:

@@ -1,7 +1,7 @@
 """``@pytest.mark.mockstream_sweep``: a test function that is its own sweep.
 
-The wall: loaded only where a collected test has the marker. It reads the marker and shows what was found; sweeping is
-done in ``_sweep``.
+Loaded only where a collected test has the marker. It reads the marker and shows what was found; the sweeping itself is
+done in ``sweep``.
 
 Theory of operation: while the test is called, the function behind its item is replaced by one that sweeps it. Whatever
 runs the test, pytest itself, pytest-asyncio or anyio, awaits that as it would have awaited the original. Fixtures are
@@ -13,13 +13,14 @@ from __future__ import annotations
 import functools
 import inspect
 import unittest
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from pytest_mockstream._base.errors import ScriptError, SweepError
+from pytest_mockstream._base.legal import unknown
 from pytest_mockstream.sweep import (
     DEFAULT_FAULTS,
     Settings,
@@ -51,23 +52,18 @@ class _Plan:
     client: str | None
 
 
-def prepare(items: Iterable[pytest.Item]) -> None:
-    """Read the markers of the tests to be swept.
+def prepare(item: pytest.Item) -> None:
+    """Read the marker of a test to be swept.
 
     Raises:
-        pytest.UsageError: a marker says what is not legal.
+        ScriptError: it says what is not legal.
     """
-    for item in items:
-        marker = item.get_closest_marker("mockstream_sweep")
-        if marker is None:
-            continue
-        try:
-            item.stash[_PLAN] = _parse(item, marker)
-        except ScriptError as error:
-            msg = f"{item.nodeid}: @pytest.mark.mockstream_sweep: {error}"
-            raise pytest.UsageError(msg) from None
-        if hasattr(pytest, "Subtests") and "subtests" not in item.fixturenames:  # type: ignore[attr-defined] # a Function
-            item.fixturenames.append("subtests")  # type: ignore[attr-defined] # set up with the rest, for us alone
+    marker = item.get_closest_marker("mockstream_sweep")
+    if marker is None:
+        return
+    item.stash[_PLAN] = _parse(item, marker)
+    if hasattr(pytest, "Subtests") and "subtests" not in item.fixturenames:  # type: ignore[attr-defined] # a Function
+        item.fixturenames.append("subtests")  # type: ignore[attr-defined] # set up with the rest, for us alone
 
 
 def _parse(item: pytest.Item, marker: pytest.Mark) -> _Plan:
@@ -86,7 +82,7 @@ def _parse(item: pytest.Item, marker: pytest.Mark) -> _Plan:
     for name in keywords:
         if name not in legal:
             where = "" if is_async else " of a test that is not async"
-            msg = f"unknown keyword {name!r} for {kind!r}{where}: give some of {', '.join(sorted(legal))}"
+            msg = unknown(name, sorted(legal), f" for {kind!r}{where}")
             raise ScriptError(msg)
     client = _client(item, keywords.pop("client", None)) if in_streams else None
     _check_values(keywords, is_async=is_async)

@@ -21,7 +21,7 @@ async def test_clean(): await leak_task(0)
     assert made.data["armed"] == {"tasks": True, "threads": True, "streams": True}
     made.result.stdout.fnmatch_lines(
         [
-            "leak check: error, grace 0.2 s (armed: tasks, threads, streams)",
+            "leak check: error, grace 0.2 s (watching: tasks, threads, streams)",
             "LeakError: test_task left 1 thing running (tasks 0 -> 1, threads * -> *), still there after 0.20 s:",
             "  task 'Task-*'",
             "    created at test_it.py:4 in leak_task",
@@ -506,6 +506,8 @@ def test_expected(): pass
     made.result.assert_outcomes(passed=2, errors=1)
     assert made.data["stale"] == ["test_it.py::test_allowed", "test_it.py::test_expected"]
     made.result.stdout.fnmatch_lines(["*test_expected was expected to leak a task, and did not."])
+    made.result.stdout.fnmatch_lines(["test_it.py::test_allowed: its allow_leaks is stale, it leaks no more"])
+    made.result.stdout.fnmatch_lines(["test_it.py::test_expected: its expect_leak is stale, it leaks no more"])
 
 
 def test_unexpected_leak_beside_an_expected_one_fails(run_leaks: Runner) -> None:
@@ -532,7 +534,7 @@ def test_ini_switches_kinds_on(run_leaks: Runner) -> None:
     )
 
     assert made.leaks == [("test", "test", "timer", "error")]
-    assert "(armed: tasks, threads, streams, timers)" in made.text
+    assert "(watching: tasks, threads, streams, timers)" in made.text
 
 
 def test_header_says_what_it_cannot_see(run_leaks: Runner) -> None:
@@ -540,7 +542,7 @@ def test_header_says_what_it_cannot_see(run_leaks: Runner) -> None:
 
     made = run_leaks("def test(): pass", ini="mockstream_leak_kinds = reader timer\n", conftest=conftest)
 
-    assert "(armed: tasks, threads, streams, timers; cannot see: readers)" in made.text
+    assert "(watching: tasks, threads, streams, timers; cannot see: readers)" in made.text
 
 
 def test_hooks_ignore_and_take_note(run_leaks: Runner) -> None:
@@ -559,7 +561,10 @@ def pytest_mockstream_leaks_found(report, item): print("FOUND", item.name, len(r
 @pytest.mark.parametrize(
     ("marker", "said"),
     [
-        ("assert_no_leaks(gracie=1)", "unknown keyword 'gracie': give some of grace, ignore, kinds"),
+        (
+            "assert_no_leaks(gracie=1)",
+            "unknown keyword 'gracie': did you mean 'grace'? give some of grace, ignore, kinds",
+        ),
         ("assert_no_leaks(1)", "takes keywords only, got 1: give some of grace, ignore, kinds"),
         ("assert_no_leaks(grace='soon')", "grace='soon' is not a duration"),
         ("assert_no_leaks(ignore=['('])", "ignore: '(' is not a regular expression"),
@@ -571,11 +576,26 @@ def pytest_mockstream_leaks_found(report, item): print("FOUND", item.name, len(r
         ("allow_leaks(reason='x')\n@pytest.mark.expect_leak()", "allow_leaks and expect_leak contradict each other"),
     ],
 )
-def test_bad_marker_is_a_usage_error(run_leaks: Runner, marker: str, said: str) -> None:
-    made = run_leaks(f"@pytest.mark.{marker}\ndef test(): pass")
+def test_bad_marker_fails_its_test_alone(run_leaks: Runner, marker: str, said: str) -> None:
+    made = run_leaks(f"@pytest.mark.{marker}\ndef test(): pass\ndef test_good(): pass")
 
-    assert made.result.ret == pytest.ExitCode.USAGE_ERROR
-    assert said in made.result.stderr.str()
+    made.result.assert_outcomes(errors=1, passed=1)
+    assert said in made.text
+
+
+def test_reason_needs_no_keyword(run_leaks: Runner) -> None:
+    made = run_leaks("@pytest.mark.allow_leaks('#123')\ndef test(): leak_thread()")
+
+    assert made.leaks == [("test", "test", "thread", "allowed")]
+
+
+def test_bad_marker_of_a_module_leaves_its_wider_fixtures_alone(run_leaks: Runner) -> None:
+    made = run_leaks(
+        "pytestmark = pytest.mark.allow_leaks()\ndef test(wide): pass",
+        conftest="import pytest\n@pytest.fixture(scope='module', autouse=True)\ndef wide(): yield",
+    )
+
+    made.result.assert_outcomes(errors=1)
 
 
 @pytest.mark.parametrize(

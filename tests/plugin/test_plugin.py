@@ -7,6 +7,8 @@ import pytest
 
 import pytest_mockstream
 from pytest_mockstream import MockStreamClient
+from pytest_mockstream.leaks import KINDS
+from pytest_mockstream.leaks.values import OPTIONAL_KINDS
 from pytest_mockstream.plugin.options import SETTINGS
 
 
@@ -125,7 +127,7 @@ def test_illegal_option_is_a_usage_error_that_lists_what_is_legal(
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("dealy=1", "unknown keyword 'dealy': give some of delay, ttft, jitter, seed, tokens_per_second, producer, "),
+        ("dealy=1", "unknown keyword 'dealy': did you mean 'delay'? give some of delay, ttft, jitter, seed, "),
         ("delay=-1", "delay=-1 is not a duration"),
         ("delay=1, tokens_per_second=2", "delay, tokens_per_second: delay=1.0 and tokens_per_second=2.0 contradict"),
         ("unused='maybe'", "unused='maybe' is not known: give 'error' or 'allow'"),
@@ -133,14 +135,99 @@ def test_illegal_option_is_a_usage_error_that_lists_what_is_legal(
         ("3", "takes keywords only, got 3"),
     ],
 )
-def test_illegal_marker_is_a_usage_error_at_collection(pytester: pytest.Pytester, marker: str, message: str) -> None:
+def test_illegal_marker_fails_its_test_before_it_runs(pytester: pytest.Pytester, marker: str, message: str) -> None:
     pytester.makepyfile(f"import pytest\n@pytest.mark.mockstream({marker})\ndef test_it(): print('the body ran')\n")
 
     result = run(pytester, "-s")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *::test_it: @pytest.mark.mockstream: {message}*"])
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"@pytest.mark.mockstream: {message}*"])
     result.stdout.no_fnmatch_line("*the body ran*")
+
+
+BAD = """
+    import pytest
+
+    @pytest.mark.mockstream(dealy=1, jitter="wild")
+    def test_settings(): pass
+
+    @pytest.mark.allow_leaks
+    def test_allowed(): pass
+
+    @pytest.mark.expect_leak(knid="task", match="(")
+    def test_expected(): pass
+
+    @pytest.mark.mockstream_sweep("cancel", pont=1)
+    async def test_swept(): pass
+
+    @pytest.mark.xfail
+    @pytest.mark.assert_no_leaks(grase=1)
+    def test_expected_to_fail(): pass
+
+    @pytest.mark.skip
+    @pytest.mark.assert_no_leaks(grase=1)
+    def test_skipped(): pass
+
+    def test_good(): pass
+"""
+MISTAKES = [
+    "*@pytest.mark.mockstream: unknown keyword 'dealy': did you mean 'delay'?*",
+    "*@pytest.mark.mockstream: jitter='wild' is not a duration*",
+    "*@pytest.mark.allow_leaks: reason=None: give a text that says why*",
+    "*@pytest.mark.expect_leak: unknown keyword 'knid': did you mean 'kind'?*",
+    "*@pytest.mark.expect_leak: match='(' is not a regular expression*",
+    "*@pytest.mark.mockstream_sweep: unknown keyword 'pont' for 'cancel': did you mean 'point'?*",
+    "*@pytest.mark.assert_no_leaks: unknown keyword 'grase': did you mean 'grace'?*",
+]
+
+
+@pytest.mark.parametrize("args", [(), ("-n1",)])
+def test_bad_markers_are_all_told_and_stop_their_own_tests_only(
+    pytester: pytest.Pytester, args: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(BAD)
+
+    result = run(pytester, *args)
+
+    result.assert_outcomes(errors=6, passed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    for mistake in MISTAKES:
+        result.stdout.fnmatch_lines([mistake])
+
+
+def test_bad_markers_fail_a_listing_of_tests(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(BAD)
+
+    listed = run(pytester, "--collect-only")
+    without = run(pytester, "--collect-only", "-k", "good")
+
+    assert listed.ret == pytest.ExitCode.TESTS_FAILED
+    listed.stdout.fnmatch_lines(["*::test_settings: " + MISTAKES[0], "*::test_settings: " + MISTAKES[1]])
+    assert without.ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("nowhere/x.json", "there is no folder 'nowhere'"), (".", "it is a folder")],
+)
+def test_report_that_cannot_be_written_is_a_usage_error(pytester: pytest.Pytester, path: str, reason: str) -> None:
+    pytester.makepyfile("def test_it(): print('the body ran')")
+
+    result = run(pytester, "-s", f"--mockstream-report={path}")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --mockstream-report='{path}' cannot be written, {reason}: *"])
+    result.stdout.no_fnmatch_line("*the body ran*")
+
+
+def test_verdict_on_scripts_is_printed_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(mock_stream_client): mock_stream_client.respond('never')")
+
+    result = run(pytester)
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.no_fnmatch_line("*During handling of the above exception*")
+    assert result.stdout.str().count("UnusedScriptError: ") <= 2  # the second in the short summary
 
 
 def test_swallowed_unexpected_request_fails_the_test(pytester: pytest.Pytester) -> None:
@@ -254,9 +341,15 @@ def test_header_says_what_is_active(pytester: pytest.Pytester) -> None:
 
 def test_fixture_markers_and_options_explain_themselves(pytester: pytest.Pytester) -> None:
     assert "mock_stream_client" in (fixtures := run(pytester, "--fixtures").stdout.str())
-    assert "A streaming LLM client that plays scripts" in fixtures
-    assert "@pytest.mark.mockstream(delay, ttft, " in run(pytester, "--markers").stdout.str()
-    helped = run(pytester, "--help").stdout.str()
+    for door in ("client", "sdk", "server"):
+        assert f'mock_stream_{door}.respond("Hello")' in fixtures
+    markers = run(pytester, "--markers").stdout.str()
+    assert "@pytest.mark.mockstream(delay, ttft, " in markers
+    assert ", ".join(KINDS) in markers
+    assert "allow_leaks('#123: shutdown is not ours')" in markers
+    helped = " ".join(run(pytester, "--help").stdout.str().split())
+    assert f"some of {', '.join(OPTIONAL_KINDS)}" in helped
+    assert "A keyword in the call wins over a marker, a marker over the command line, that over the ini file." in helped
     assert all(setting.flag in helped and setting.ini in helped for setting in SETTINGS)
 
 
@@ -302,7 +395,6 @@ print(*sorted(set(sys.modules) - before))
         "pytest_mockstream.plugin",
         "pytest_mockstream.plugin.as_before",
         "pytest_mockstream.plugin.hookspecs",
-        "pytest_mockstream.plugin.marked",
         "pytest_mockstream.plugin.options",
     ]
 
@@ -328,7 +420,6 @@ OF_A_CLEAN_RUN = [
     "pytest_mockstream.plugin.hookspecs",
     "pytest_mockstream.plugin.leak_check",
     "pytest_mockstream.plugin.leak_plan",
-    "pytest_mockstream.plugin.marked",
     "pytest_mockstream.plugin.options",
 ]
 
