@@ -11,6 +11,8 @@ carries its birth as an attribute.
 Up to CPython 3.13 each task enters a register of asyncio's that can be listened to. From 3.14 on the loops are listened
 to instead, as they create tasks; and what was made without a loop's ``create_task`` is found when somebody looks, among
 all tasks of the loops that were seen at work. Its context tells whose it is, and nothing tells where it was made.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

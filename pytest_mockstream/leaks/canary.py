@@ -6,6 +6,8 @@ that ends the task, and it is found there, too; a thread is noted at birth, with
 that lets clean tests go. These are the records that every verdict goes by, and that depend on private names. Not
 proved: what the judge makes of such records, which is our own code alone and the same everywhere. It is loaded where
 this fails, and its own proof counts then.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

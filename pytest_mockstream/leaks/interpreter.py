@@ -4,6 +4,8 @@ Every run with the check on loads this; what only a verdict needs is in ``intern
 private names. Checked against CPython 3.11 to 3.15, uvloop 0.21 to 0.23, anyio 4.9 to 4.16, trio 0.30 to 0.35. Where a
 name is missing, the function says so by returning None or an empty answer, and the canary finds out what the check can
 no longer see.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

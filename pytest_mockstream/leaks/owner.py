@@ -2,6 +2,8 @@
 
 The wall: names and links only; nothing here looks at tasks, threads or pytest. An owner travels in a ``ContextVar``: a
 task inherits it with its creator's context.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

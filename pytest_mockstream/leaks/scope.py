@@ -1,6 +1,8 @@
 """One test, or one block, that is judged: what it began with, and what it leaves.
 
 The wall: keeps the baseline and decides whose a thing is; waiting and ending are done elsewhere.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

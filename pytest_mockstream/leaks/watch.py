@@ -4,6 +4,8 @@ The wall: knows no pytest; the plugin tells it when something begins and ends.
 
 Theory of operation: a loop that dies with its test is judged just before ``asyncio.Runner.close``, which would cancel
 all its tasks without a word. Everything else is judged when the test is over. A forked child takes no part.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Every pytest run of everyone who has the package loads this, and pytest rewrites what it loads for its asserts, so there
 is little of it: what a test, a marker or an option asks for is loaded when it does.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ setup, registers a finaliser with the test's node, which pytest runs after the l
 before any wider one: there the test is judged. What wider fixtures leave is judged when pytest has torn them down. The
 report of the teardown carries the result, last of all plugins, so that neither ``xfail`` nor a failure of the test's
 own is touched.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""How one test is judged; what its markers say of that is read elsewhere, where there are any."""
+"""How one test is judged; what its markers say of that is read elsewhere, where there are any.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
+"""
 
 from __future__ import annotations
 

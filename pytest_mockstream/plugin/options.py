@@ -1,4 +1,7 @@
-"""The options and ini keys of every setting: one spelling each, with help and default; what is legal is elsewhere."""
+"""The options and ini keys of every setting: one spelling each, with help and default; what is legal is elsewhere.
+
+PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
+"""
 
 from __future__ import annotations
 
