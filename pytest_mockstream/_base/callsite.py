@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -30,8 +31,15 @@ class CallSite:
     function: str
 
     def __str__(self) -> str:
-        """Return ``path:line``; a path below the current directory is relative to it."""
+        """Return ``path:line``.
+
+        The path begins with the package if it is installed, and else below the current directory where it lies there.
+        """
         path = Path(self.filename)
+        if package_of(self.filename):
+            folder = next((folder for folder in _INSTALLED if folder in path.parts), None)
+            if folder is not None:
+                return f"{'/'.join(path.parts[len(path.parts) - path.parts[::-1].index(folder) :])}:{self.lineno}"
         with contextlib.suppress(ValueError, OSError):  # it lies elsewhere, or the current directory was removed
             path = path.relative_to(Path.cwd())
         return f"{path}:{self.lineno}"
@@ -47,9 +55,28 @@ _PATHS = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib
 _LIBRARIES = (_OURS, "<frozen ", *(_start_of(Path(path)) for path in _PATHS if path))
 
 
+_INSTALLED = ("site-packages", "dist-packages")
+_INSIDE_INSTALLED = tuple(f"{os.sep}{folder}{os.sep}" for folder in _INSTALLED)
+
+
 def is_library(filename: str) -> bool:
     """Tell whether a file belongs to the standard library, to an installed package or to this one."""
-    return filename.startswith(_LIBRARIES)
+    return filename.startswith(_LIBRARIES) or any(part in filename for part in _INSIDE_INSTALLED)
+
+
+def package_of(filename: str) -> str | None:
+    """Return the top-level name of the installed package that a file belongs to.
+
+    Returns:
+        ``""`` for the standard library and for generated code; None for the user's own files.
+    """
+    parts = Path(filename).parts
+    for folder in _INSTALLED:
+        if folder in parts[:-1]:
+            return parts[len(parts) - parts[::-1].index(folder)].removesuffix(".py")
+    if filename.startswith(_OURS):
+        return Path(_OURS).name
+    return "" if filename.startswith(_LIBRARIES) or filename.startswith("<") else None
 
 
 def is_ours(filename: str) -> bool:

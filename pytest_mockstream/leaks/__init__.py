@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from .blame import report_of
     from .canary import sees
     from .check import leak_check
-    from .ignore import compile_ignores, matches
+    from .ignore import Ignore, compile_ignores, matches
+    from .judge_threads import convicted_threads
     from .owner import OWNER, Owner
     from .scope import Policy, Scope
     from .settle import turn
-    from .stacks import frames_of, frames_of_thread, user_site
+    from .stacks import frames_of, frames_of_thread, module_of, spellings, user_site
     from .text import creators, entries, place
     from .values import DEFAULT_KINDS, KINDS, Leak, LeakReport
     from .watch import LeakWatch
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_KINDS",
     "KINDS",
     "OWNER",
+    "Ignore",
     "Leak",
     "LeakReport",
     "LeakWatch",
@@ -33,15 +35,18 @@ __all__ = [
     "Policy",
     "Scope",
     "compile_ignores",
+    "convicted_threads",
     "creators",
     "entries",
     "frames_of",
     "frames_of_thread",
     "leak_check",
     "matches",
+    "module_of",
     "place",
     "report_of",
     "sees",
+    "spellings",
     "turn",
     "user_site",
 ]
@@ -50,11 +55,12 @@ _HOMES = {
     "blame": "report_of",
     "canary": "sees",
     "check": "leak_check",
-    "ignore": "compile_ignores matches",
+    "ignore": "Ignore compile_ignores matches",
+    "judge_threads": "convicted_threads",
     "owner": "OWNER Owner",
     "scope": "Policy Scope",
     "settle": "turn",
-    "stacks": "frames_of frames_of_thread user_site",
+    "stacks": "frames_of frames_of_thread module_of spellings user_site",
     "text": "creators entries place",
     "values": "DEFAULT_KINDS KINDS Leak LeakReport",
     "watch": "LeakWatch",

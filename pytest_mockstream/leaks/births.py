@@ -344,8 +344,10 @@ def owner_of_thread() -> Owner | None:
 def pool_owner(thread: threading.Thread) -> Owner | None:
     """Return the owner of the pool that a thread works for: workers belong to their pool, whoever gave it work."""
     pool = interpreter.pool_of(thread)
-    birth = None if pool is None else birth_of(pool)
-    return birth.owner if birth is not None else None
+    if pool is None:
+        return None
+    birth = birth_of(pool)
+    return IMPORT if birth is None else birth.owner  # it was made before anybody watched: a conftest file's
 
 
 def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> tuple[Frames, Owner | None]:

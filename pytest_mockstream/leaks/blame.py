@@ -19,7 +19,7 @@ def blame(scope: Scope, owner: Owner | None, serial: int = 0) -> str | None:
     if owner is None or root is None:
         return scope.owner.label
     if owner.belongs_to(scope.owner):
-        # A context that was copied during the setup may be used by the test itscope.
+        # A context that was copied during the setup may be used by the test itself.
         return scope.owner.label if owner.label == "setup" and serial > scope.called_at else owner.label
     # A context of an earlier test may be used by this one. What the leak of another test starts is not ours.
     return scope.owner.label if root.over and not root.leaked and root.label == scope.owner.label else None
@@ -35,6 +35,7 @@ def blame_at_close(scope: Scope, owner: Owner | None, serial: int) -> str | None
 def count(scope: Scope) -> None:
     """Note how many tasks and threads there are, and how many of them there were before."""
     pending = [birth.serial for birth in BIRTHS.pending_since(0)]
+    pending += [scope.mark + 1] * scope.ended
     before = sum(serial < scope.mark for serial in pending)
     first = scope.counts
     scope.counts = Counts(

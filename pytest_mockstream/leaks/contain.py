@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from . import internals
 from .interpreter import can_pump
-from .settle import Deadline, Task, by_loop, pump, wait_here, watch
+from .settle import Deadline, Task, by_loop, pump, wait_here, waits_back, watch
 
 _ROUNDS = 3
 _MOMENT = 0.05
@@ -37,7 +37,7 @@ async def end_tasks_here(tasks: list[Task]) -> set[Task]:
     stubborn: set[Task] = set()
     for number in range(_ROUNDS):
         left = _cancel(tasks)
-        stubborn |= set(left) if number == _ROUNDS - 1 else set()
+        stubborn |= _resisting(left) if number == _ROUNDS - 1 else set()
         await wait_here(left, _MOMENT)
     for task in tasks:
         if not task.done():
@@ -51,22 +51,42 @@ def _end_on_idle(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task
     stubborn: set[Task] = set()
     for number in range(_ROUNDS):
         left = _cancel(tasks)
-        stubborn |= set(left) if number == _ROUNDS - 1 else set()
-        pump(loop, left, _MOMENT)
+        stubborn |= _resisting(left) if number == _ROUNDS - 1 else set()
+        _pump(loop, left)
     for task in tasks:
         if not task.done():
             # On the loop: one that catches everything would try again and again, were there none to wait on.
             loop.call_soon(_close, task)
-            pump(loop, [task], _MOMENT)
+            _pump(loop, [task])
         _hush(task)
     return stubborn
+
+
+def _pump(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> None:
+    """Give tasks a moment; a task that answers its cancellation with ``SystemExit`` does not end the run by that."""
+    try:
+        pump(loop, tasks, _MOMENT)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not any(task.done() and not task.cancelled() and task.exception() is error for task in tasks):
+            raise  # somebody else's
 
 
 def _cancel(tasks: list[Task]) -> list[Task]:
     left = [task for task in tasks if not task.done()]
     for task in left:
-        task.cancel()
+        _request_cancellation(task)
     return left
+
+
+def _resisting(tasks: list[Task]) -> set[Task]:
+    """Return the tasks that have swallowed a cancellation; those in a circle never got one."""
+    return {task for task in tasks if waits_back(task) is None}
+
+
+def _request_cancellation(task: Task) -> None:
+    # Tasks that wait for each other pass their cancellation on in a circle; asyncio itself cannot cancel them.
+    with contextlib.suppress(RecursionError):
+        task.cancel()
 
 
 def _end_on_running(loop: asyncio.AbstractEventLoop, tasks: list[Task]) -> set[Task]:
@@ -85,7 +105,7 @@ def _close(task: Task) -> None:
     with contextlib.suppress(RuntimeError, ValueError):  # it swallowed GeneratorExit, or it is running
         if coro is not None and hasattr(coro, "close"):
             coro.close()
-    task.cancel()
+    _request_cancellation(task)
 
 
 def _hush(task: Task) -> None:

@@ -18,11 +18,13 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, TypeAlias
 
 from pytest_mockstream._base.callsite import is_library
 
+from . import interpreter
+from .settle import waits_back
 from .stacks import Stop
 
 Teller: TypeAlias = Callable[[Stop], tuple[str, str]]
@@ -37,6 +39,8 @@ def diagnose_task(stops: list[Stop], task: asyncio.Task[Any]) -> tuple[str | Non
     loop = task.get_loop()
     if loop.is_closed():
         return "Its loop was closed while it was pending.", CANCEL_TASK
+    if (other := waits_back(task)) is not None:
+        return f"It and task {other.get_name()!r} wait for each other.", "Cancel one of them, and await both."
     return _told(stops, _TASK_WAITS) or (None, CANCEL_TASK)
 
 
@@ -51,8 +55,40 @@ def _told(stops: list[Stop], waits: Mapping[CodeType, Teller]) -> tuple[str, str
     ``Queue.put`` waits by ``Condition.wait``; a known wait further out, with other code in between, is no certainty.
     """
     waiting = list(itertools.takewhile(lambda stop: is_library(stop.site.filename), stops))
-    known = [stop for stop in waiting if stop.code in waits]
-    return waits[known[-1].code](known[-1]) if known else None
+    told = [teller(stop) for stop in waiting if (teller := waits.get(stop.code) or _loaded(stop)) is not None]
+    return told[-1] if told else None
+
+
+def _loaded(stop: Stop) -> Teller | None:
+    """Return what is known of a function of a module that this one need not import: whoever waits there has."""
+    named = _BY_NAME.get(stop.code.co_qualname)
+    return named[1] if named is not None and stop.frame.f_globals.get("__name__") == named[0] else None
+
+
+def _join(stop: Stop) -> tuple[str, str]:
+    """Tell whether the thread that is joined joins this one."""
+    other = stop.frame.f_locals.get("self")
+    frame = interpreter.frames().get(getattr(other, "ident", None) or 0)
+    while frame is not None:
+        if frame.f_code is stop.code and _is_within(stop.frame, frame.f_locals.get("self")):
+            return f"It and thread {getattr(other, 'name', '?')!r} wait for each other.", "Join one of them elsewhere."
+        frame = frame.f_back
+    return "It waits for another thread to end.", END_THREAD
+
+
+def _is_within(frame: FrameType, thread: Any) -> bool:
+    """Tell whether a frame is one of a thread's."""
+    here = interpreter.frames().get(getattr(thread, "ident", None) or 0)
+    while here is not None and here is not frame:
+        here = here.f_back
+    return here is not None
+
+
+def _socket(stop: Stop) -> tuple[str, str]:
+    reader = stop.frame.f_locals.get("self")
+    sock = getattr(reader, "_sock", None)
+    forever = sock is not None and sock.gettimeout() is None
+    return f"It reads from a socket{', with no time-out' if forever else ''}.", "Close the connection, and join it."
 
 
 def _said(diagnosis: str, remedy: str) -> Teller:
@@ -108,7 +144,7 @@ _THREAD_WAITS = _table(
     (threading.Barrier.wait, _said("It waits at a barrier for others to come.", END_THREAD)),
     (threading.Semaphore.acquire, _said("It waits for a semaphore that is taken.", END_THREAD)),
     (threading.Condition.wait, _said("It waits for a condition that nobody notifies.", END_THREAD)),
-    (threading.Thread.join, _said("It waits for another thread to end.", END_THREAD)),
+    (threading.Thread.join, _join),
     (socket.socket.accept, _said("It waits for a connection.", "Close the socket, and join it.")),
     (
         asyncio.base_events.BaseEventLoop.run_forever,
@@ -122,3 +158,26 @@ _THREAD_WAITS = _table(
         if isinstance(kind, type) and "select" in vars(kind)
     ),
 )
+
+_MEMORY_STREAM = "anyio.streams.memory"  # anyio 4.9 to 4.16
+_PIPE = _said("It reads from a pipe that nobody writes to.", "Close the pipe's other end, and join it.")
+_CHILD = _said("It waits for a child process to end.", "End the process, and join it.")
+
+#: Functions of other modules: where they are, and what it means to wait there.
+_BY_NAME: dict[str, tuple[str, Teller]] = {
+    "MemoryObjectSendStream.send": (
+        _MEMORY_STREAM,
+        _said("It is blocked on a full memory stream: its consumer stopped reading.", CANCEL_PRODUCER),
+    ),
+    "MemoryObjectReceiveStream.receive": (
+        _MEMORY_STREAM,
+        _said("It waits for an empty memory stream that nobody fills.", "Close its other end, or cancel and await it."),
+    ),
+    "_ConnectionBase.recv": ("multiprocessing.connection", _PIPE),
+    "_ConnectionBase.recv_bytes": ("multiprocessing.connection", _PIPE),
+    "_ConnectionBase.poll": ("multiprocessing.connection", _PIPE),
+    "Popen.wait": ("subprocess", _CHILD),
+    "Popen.communicate": ("subprocess", _CHILD),
+    "SocketIO.readinto": ("socket", _socket),
+    "Future.result": ("concurrent.futures._base", _said("It waits for the result of a future.", END_THREAD)),
+}

@@ -1,20 +1,36 @@
-"""What is left running on purpose, said by name or by function.
-
-The wall: patterns and values only.
-"""
+"""What is left running on purpose, said by name or by function."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from pytest_mockstream._base.errors import ScriptError
 
 from .values import Leak
 
+_STACK = "stack:"
 
-def compile_ignores(patterns: object, name: str) -> tuple[re.Pattern[str], ...]:
-    """Return patterns that must match a whole name of a task, thread or function; plain names are patterns, too.
+
+class Ignore(NamedTuple):
+    """One thing that is left running on purpose.
+
+    Attributes:
+        pattern: must match a whole name.
+        anywhere: whether any function in the stack is meant, and not only the thing itself and what created it.
+    """
+
+    pattern: re.Pattern[str]
+    anywhere: bool
+
+
+def compile_ignores(patterns: object, name: str) -> tuple[Ignore, ...]:
+    """Return what is meant by names or regular expressions.
+
+    Each must match the whole name of a task or thread, or of its coroutine or thread function, or of the function that
+    created it, with its module or without. After ``stack:``, any function in the stack that created it, or in the one
+    that waits, is meant as well.
 
     Raises:
         ScriptError: one is no regular expression.
@@ -23,16 +39,31 @@ def compile_ignores(patterns: object, name: str) -> tuple[re.Pattern[str], ...]:
     if not isinstance(given, Iterable):
         msg = f"{name}={patterns!r}: give a list of names or regular expressions"
         raise ScriptError(msg)
-    compiled = []
-    for pattern in given:
-        try:
-            compiled.append(re.compile(pattern))
-        except (re.error, TypeError) as error:
-            msg = f"{name}: {pattern!r} is not a regular expression: {error}"
-            raise ScriptError(msg) from None
-    return tuple(compiled)
+    return tuple(_compiled(pattern, name) for pattern in given)
 
 
-def matches(leak: Leak, patterns: Iterable[re.Pattern[str]]) -> bool:
-    """Tell whether one of the patterns means a leak: by its name, or by any function in its stacks."""
-    return any(pattern.fullmatch(text) for pattern in patterns for text in (leak.name, *leak.functions))
+def _compiled(pattern: object, name: str) -> Ignore:
+    anywhere = isinstance(pattern, str) and pattern.startswith(_STACK)
+    try:
+        return Ignore(_expression(pattern), anywhere)
+    except (re.error, TypeError) as error:
+        msg = f"{name}: {pattern!r} is not a regular expression: {error}"
+        raise ScriptError(msg) from None
+
+
+def _expression(pattern: object) -> re.Pattern[str]:
+    if isinstance(pattern, str):
+        return re.compile(pattern.removeprefix(_STACK))
+    if isinstance(pattern, re.Pattern):
+        return pattern
+    msg = "give a str"
+    raise TypeError(msg)
+
+
+def matches(leak: Leak, ignores: Iterable[Ignore]) -> bool:
+    """Tell whether one of these means a leak."""
+    return any(
+        ignore.pattern.fullmatch(text)
+        for ignore in ignores
+        for text in (leak.names | leak.functions if ignore.anywhere else leak.names)
+    )

@@ -42,6 +42,13 @@ def default_pool(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor | None:
     return next((thing for thing in gc.get_referents(loop) if is_a(thing, ThreadPoolExecutor)), None)
 
 
+def module_of_thread(thread: threading.Thread) -> str | None:
+    """Return the name of the module whose function a thread runs."""
+    function: Any = getattr(thread, "function", None) or getattr(thread, "_target", None)
+    module = type(thread).__module__ if function is None else getattr(function, "__module__", None)
+    return module if isinstance(module, str) else None
+
+
 def is_kept_idle(thread: threading.Thread) -> bool:
     """Tell from its library's own records whether a worker of anyio or trio waits for its next job."""
     idle = getattr(thread, "idle_workers", None)  # of anyio's threads

@@ -17,6 +17,7 @@ from .births import BIRTHS, TaskBirth
 from .blame import blame, blame_at_close, count
 from .contain import end_tasks, end_tasks_here
 from .judge_threads import judge_jobs, pending_jobs
+from .lasting import let_go, of_task, spare
 from .owner import Owner
 from .rules import TASK_RULES, exception_for
 from .scope import Scope
@@ -37,7 +38,9 @@ def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> li
         task, label = birth(), blame(birth.owner, birth.serial)
         if task is None or label is None or birth.reported or exception_for(TASK_RULES, birth) is not None:
             continue
-        if not scope.policy.ignored(task_leak(birth, task, label)):
+        if scope.policy.ignored(task_leak(birth, task, label)):
+            let_go(birth.owner)
+        else:
             found.append((birth, task, label))
     return found
 
@@ -49,8 +52,10 @@ def convict_tasks(scope: Scope, suspects: list[Suspect]) -> dict[Task, Leak]:
         count(scope)
     leaks = {}
     for birth, task, label in left:
-        leaks[task] = leak = task_leak(birth, task, label)
-        birth.report(fails=scope.policy.fails(leak))
+        leak = spare(scope, of_task(birth, task), task_leak(birth, task, label))
+        if leak is not None:
+            leaks[task] = leak
+            birth.report(fails=scope.policy.fails(leak))
     return leaks
 
 
@@ -76,11 +81,16 @@ def await_submitted(scope: Scope, deadline: Deadline) -> None:
 
 async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
     """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
-    if not (suspects := task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))):
-        return
     loop = asyncio.get_running_loop()
-    await wait_here([task for _, task, _ in suspects if task.get_loop() is loop], deadline.left)
-    settle_tasks([task for _, task, _ in suspects if task.get_loop() is not loop], deadline)
+    suspects = task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))
+    while suspects:
+        await wait_here([task for _, task, _ in suspects if task.get_loop() is loop], deadline.left)
+        settle_tasks([task for _, task, _ in suspects if task.get_loop() is not loop], deadline)
+        if not _may_have_successors(suspects):
+            break
+        suspects = task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))
+        if not deadline.left:
+            break
     if leaks := convict_tasks(scope, suspects):
         ended = _contained(scope, leaks)
         mine = [task for task in ended if task.get_loop() is loop]
@@ -88,17 +98,34 @@ async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
         record_tasks(scope, leaks, ended, stubborn)
 
 
-def judge_tasks(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline) -> None:
+def judge_tasks(scope: Scope, deadline: Deadline) -> None:
     """Wait for the tasks of a scope, and convict those that do not end."""
-    if leaks := _convicted(scope, births, deadline, partial(blame, scope)):
+    if leaks := _convicted(scope, lambda: BIRTHS.pending_since(scope.mark), deadline, partial(blame, scope)):
         ended = _contained(scope, leaks)
-        record_tasks(scope, leaks, ended, end_tasks(ended))
+        stubborn: set[Task] = set()
+        try:
+            stubborn = end_tasks(ended)
+        finally:
+            record_tasks(scope, leaks, ended, stubborn)
 
 
-def _convicted(scope: Scope, births: Iterable[TaskBirth], deadline: Deadline, blame: Blame) -> dict[Task, Leak]:
-    suspects = task_suspects(scope, births, blame)
-    settle_tasks([task for _, task, _ in suspects], deadline)
+def _convicted(
+    scope: Scope, births: Callable[[], Iterable[TaskBirth]], deadline: Deadline, blame: Blame
+) -> dict[Task, Leak]:
+    suspects = task_suspects(scope, births(), blame)
+    while suspects:
+        settle_tasks([task for _, task, _ in suspects], deadline)
+        if not _may_have_successors(suspects):
+            break
+        suspects = task_suspects(scope, births(), blame)
+        if not deadline.left:
+            break
     return convict_tasks(scope, suspects)
+
+
+def _may_have_successors(suspects: list[Suspect]) -> bool:
+    """Tell whether a task has ended: each of a chain may start the next, and never be the one that is left."""
+    return any(task.done() for _, task, _ in suspects)
 
 
 def _on_the_way(scope: Scope) -> bool:
@@ -117,10 +144,19 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
     One that swallows its cancellation would keep the loop from closing for ever.
     """
     if pending := BIRTHS.pending_on(loop):
-        mine = (birth for birth in pending if birth.serial > since)
-        leaks = _convicted(scope, mine, deadline, partial(blame_at_close, scope))
+        leaks = _convicted(
+            scope,
+            lambda: (birth for birth in BIRTHS.pending_on(loop) if birth.serial > since),
+            deadline,
+            partial(blame_at_close, scope),
+        )
+        scope.ended += len(leaks)
         failed = [task for birth in pending if (task := birth()) and birth.reported and birth.failed]
-        record_tasks(scope, leaks, failed, end_tasks(task for task in failed if not task.done()))
+        stubborn: set[Task] = set()
+        try:
+            stubborn = end_tasks(task for task in failed if not task.done())
+        finally:
+            record_tasks(scope, leaks, failed, stubborn)
     pool = internals.default_pool(loop)
     if pool is None or not BIRTHS.jobs:
         return

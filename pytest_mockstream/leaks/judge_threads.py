@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from . import internals, interpreter
 from .births import BIRTHS, Birth, Job, birth_of
 from .blame import blame, count
+from .lasting import let_go, of_thread, spare
 from .owner import IMPORT, OWNER, PLUGIN
 from .rules import THREAD_RULES, SeenThread, exception_for
 from .scope import Scope, no_thread_came
@@ -144,7 +145,10 @@ def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
     jobs = pending_jobs(0) if convicts else []
     snapshot = Snapshot()
     for found, label in convicts:
-        scope.leaks.append(leak := thread_leak(found, label))
+        leak = spare(scope, of_thread(found.thread, found.birth, found.stops), thread_leak(found, label))
+        if leak is None:
+            continue
+        scope.leaks.append(leak)
         if found.birth is not None:
             found.birth.report(fails=scope.policy.fails(leak))
         for job, future in jobs:  # a worker is reported with the job that keeps it
@@ -167,7 +171,9 @@ def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
         label = blame(scope, found.birth.owner, found.birth.serial) if found.birth else blame(scope, None)
         if label is None or exception_for(THREAD_RULES, found) is not None:
             continue
-        if not scope.policy.ignored(thread_leak(found, label)):
+        if scope.policy.ignored(thread_leak(found, label)):
+            let_go(found.birth.owner if found.birth else None)
+        else:
             suspects.append(_SuspectedThread(found, label))
     return suspects
 
@@ -194,6 +200,12 @@ def _at_new_job(thread: threading.Thread, snapshot: Snapshot) -> SeenThread | No
     context = internals.context_of_job(snapshot.frame(thread))
     owner = context.get(OWNER) if context is not None else None
     return None if owner is None else SeenThread(thread, snapshot, Birth(owner, (), BIRTHS.mark()))
+
+
+def convicted_threads() -> list[threading.Thread]:
+    """Return the threads that are alive, have failed a test, and would keep the process from exiting."""
+    births = ((thread, birth_of(thread)) for thread in live_threads() if not thread.daemon)
+    return [thread for thread, birth in births if birth is not None and birth.reported and birth.failed]
 
 
 # Threads that have no object.
@@ -252,7 +264,9 @@ def _convict_raw_threads(scope: Scope, convicts: list[_SuspectedRawThread]) -> N
     snapshot = Snapshot()
     for ident, birth, label in convicts:
         leak = raw_thread_leak(ident, snapshot.stops(ident), birth, label)
-        if not scope.policy.ignored(leak):
+        if scope.policy.ignored(leak):
+            let_go(birth.owner if birth else None)
+        else:
             scope.leaks.append(leak)
         if birth is not None:
             birth.report(fails=scope.policy.fails(leak))

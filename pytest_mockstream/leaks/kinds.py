@@ -27,7 +27,7 @@ from .births import BIRTHS, Birth, stack
 from .blame import blame
 from .owner import OWNER
 from .scope import Scope
-from .stacks import codes_of, created_at, names_of
+from .stacks import codes_of, created_at, module_of, names_of, spellings
 from .values import Leak
 
 _REMEDIES = {
@@ -139,11 +139,13 @@ def _birth() -> Birth:
 
 
 def _leak(made: _Made, label: str) -> Leak:
+    site = created_at(made.birth.frames)
     return Leak(
         kind=made.kind,
         name=made.name,
         owner=label,
-        created_at=created_at(made.birth.frames),
+        created_at=site,
+        names=frozenset({made.name, *(spellings(module_of(site.filename), site.function) if site else ())}),
         remedy=_REMEDIES[made.kind],
         is_note=made.kind in _ONLY_NOTED or (made.loop is not None and not made.loop.is_closed()),
         functions=names_of(codes_of(made.birth.frames)),

@@ -46,5 +46,7 @@ class Owner:
 IMPORT = Owner("import")
 PLUGIN = Owner("plugin")
 CHECK = Owner("check")
+#: What a library keeps for the process, or for the loop.
+SINGLETON = Owner("singleton")
 
 OWNER: ContextVar[Owner | None] = ContextVar("pytest_mockstream_owner", default=None)

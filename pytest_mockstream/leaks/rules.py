@@ -11,7 +11,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import CodeType
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from pytest_mockstream._base.callsite import package_of
 
 from . import internals, interpreter
 from .births import Birth, TaskBirth, birth_of
@@ -41,28 +44,52 @@ def _code_of(task: asyncio.Task[Any]) -> Any:
     return getattr(coro, "cr_code", None) or getattr(coro, "gi_code", None)
 
 
-def _is_anyio_runner(birth: TaskBirth) -> bool:
-    task = birth()
-    code = None if task is None else _code_of(task)
-    return code is not None and code.co_name == "_run_tests_and_fixtures" and "anyio" in code.co_filename
+def _runs(package: str, *functions: str) -> Callable[[TaskBirth], bool]:
+    """Tell whether a task runs one of these functions of a package."""
 
+    def tell(birth: TaskBirth) -> bool:
+        task = birth()
+        code = None if task is None else _code_of(task)
+        return code is not None and code.co_qualname in functions and package_of(code.co_filename) == package
 
-def _is_litellm_worker(birth: TaskBirth) -> bool:
-    task = birth()
-    code = None if task is None else _code_of(task)
-    return code is not None and code.co_qualname == "LoggingWorker._worker_loop" and "/litellm/" in code.co_filename
+    return tell
 
 
 def _is_by_collector(birth: TaskBirth) -> bool:
     task = birth()
     if task is not None and closes_generator(task):
         return True
-    return any(code.co_name == "__del__" for code in codes_of(birth.frames))
+    return any(_is_finaliser(code) for code in codes_of(birth.frames))
 
 
+def _is_finaliser(code: CodeType) -> bool:
+    """Tell whether code is a method ``__del__``, and not a function that is called so."""
+    owner, _, name = code.co_qualname.rpartition(".")
+    return name == "__del__" and owner.rpartition(".")[2] not in {"", "<locals>"}
+
+
+#: What no search for holders can see: tasks that nothing but their own loop knows, and that end with it.
 TASK_RULES = (
-    Rule("anyio-runner", "anyio's plugin runs tests and fixtures in this task and ends it itself", _is_anyio_runner),
-    Rule("litellm-logging", "litellm keeps one such task in every loop, for its callbacks", _is_litellm_worker),
+    Rule(
+        "anyio-runner",
+        "anyio's plugin runs tests and fixtures in this task and ends it itself (anyio 4.9 to 4.16)",
+        _runs("anyio", "TestRunner._run_tests_and_fixtures"),
+    ),
+    Rule(
+        "anyio-process-pool",
+        "anyio keeps it for each loop, to end its worker processes with that (anyio 4.9 to 4.16)",
+        _runs("anyio", "_shutdown_process_pool_on_exit"),
+    ),
+    Rule(
+        "sse-starlette",
+        "sse-starlette watches for the server's shutdown in each loop, in a task that nobody can reach (3.0 to 3.7)",
+        _runs("sse_starlette", "_shutdown_watcher"),
+    ),
+    Rule(
+        "litellm-logging",
+        "litellm keeps one such task in every loop, for its callbacks (1.80 to 1.110)",
+        _runs("litellm", "LoggingWorker._worker_loop"),
+    ),
     Rule(
         "garbage-collection",
         "a finaliser started it, whenever the collector came; the test that runs now has nothing to do with it",
@@ -97,11 +124,12 @@ class SeenThread:
         return self._stops
 
 
-_DEBUGGERS = ("pydevd.", "ptvsd.", "debugpy.")
+_DEBUGGERS = ("pydevd", "_pydevd", "ptvsd", "debugpy")
 
 
-def _named(*starts: str) -> Callable[[SeenThread], bool]:
-    return lambda seen: seen.thread.name.startswith(starts)
+def _works_for(*modules: str) -> Callable[[SeenThread], bool]:
+    """Tell whether the function of a thread is of one of these modules; a name proves nothing."""
+    return lambda seen: (internals.module_of_thread(seen.thread) or "").startswith(modules)
 
 
 def _is_idle_in_default_pool(seen: SeenThread) -> bool:
@@ -122,7 +150,8 @@ def is_idle_worker(seen: SeenThread) -> bool:
         watch(lambda: internals.is_idle(pool), Deadline(_MOMENT))  # a worker still puts its last result away
         if internals.is_idle(pool):
             return True
-    return bool(seen.stops) and seen.stops[0].code is interpreter.POOL_WORKER_CODE
+    codes = {stop.code for stop in seen.stops}
+    return interpreter.POOL_WORKER_CODE in codes and internals.POOL_JOB_CODE not in codes
 
 
 def _is_idle_anyio_worker(seen: SeenThread) -> bool:
@@ -145,16 +174,20 @@ def _is_idle_trio_worker(seen: SeenThread) -> bool:
         return False
     if internals.is_kept_idle(seen.thread):
         return True
-    if not seen.stops:
+    own = [stop for stop in seen.stops if stop.code.co_filename.endswith("/trio/_core/_thread_cache.py")]
+    if not own or any(stop.code.co_name == "_handle_job" for stop in own):
         return False
-    code = seen.stops[0].code
-    is_waiting = code.co_name == "_work" and code.co_filename.endswith("/trio/_core/_thread_cache.py")
-    return is_waiting and not internals.has_job(seen.stops[0].frame.f_locals.get("self"))
+    return own[0].code.co_name == "_work" and not internals.has_job(own[0].frame.f_locals.get("self"))
+
+
+def _waits_for_child(seen: SeenThread) -> bool:
+    function = getattr(seen.thread, "_target", None)
+    return getattr(function, "__name__", "") == "_do_waitpid" and _works_for("asyncio.")(seen)
 
 
 def _is_debugger(seen: SeenThread) -> bool:
-    """Tell by the mark that pydevd, and so debugpy and PyCharm, put on their threads, or by name."""
-    return getattr(seen.thread, "is_pydev_daemon_thread", False) or seen.thread.name.startswith(_DEBUGGERS)
+    """Tell by the mark that pydevd, and so debugpy and PyCharm, put on their threads, or by the function."""
+    return getattr(seen.thread, "is_pydev_daemon_thread", False) or _works_for(*_DEBUGGERS)(seen)
 
 
 def _is_execnet(seen: SeenThread) -> bool:
@@ -163,8 +196,8 @@ def _is_execnet(seen: SeenThread) -> bool:
 
 #: Those that look at where a thread stands come last: for all that a rule before them lets go nobody looks there.
 THREAD_RULES = (
-    Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _named("waitpid-")),
-    Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _named("pytest_timeout ")),
+    Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _waits_for_child),
+    Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _works_for("pytest_timeout")),
     Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
     Rule(
         "default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool

@@ -8,8 +8,8 @@ PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import interpreter
 from .births import BIRTHS
@@ -34,11 +34,13 @@ class Policy(NamedTuple):
         ignored: tells whether something is left on purpose.
         fails: tells whether a leak fails what is on stage; whatever does not is left alone.
         contained: tells whether a leak that fails it is ended even where it could live on.
+        fixtures: returns the values of the wider fixtures that are in use, with their owners.
     """
 
     ignored: Callable[[Leak], bool] = _nothing
     fails: Callable[[Leak], bool] = _everything
     contained: Callable[[Leak], bool] = _nothing
+    fixtures: Callable[[], Sequence[tuple[Any, Owner]]] = tuple
 
 
 _STRICT = Policy()
@@ -57,11 +59,12 @@ class Scope:
         raw: how many threads without objects there were, as far as their births were seen.
         started: how many threads had been started.
         leaks: found so far.
-        lasting: threads that imports started meanwhile.
+        lasting: what imports started meanwhile, and libraries keep.
         interrupted: whether the user broke off; then nothing is judged.
         called_at: the serial number that births had reached when the setup was over.
         ending: the wider fixture that is judged right now.
         counts: how many tasks and threads there are, once something was found.
+        ended: how many leaking tasks have ended with their loops, which were closed meanwhile.
         kinds: the optional kinds that are looked for.
     """
 
@@ -69,6 +72,7 @@ class Scope:
     called_at = math.inf
     ending: Owner | None = None
     counts: Counts | None = None
+    ended = 0
     kinds: frozenset[str] = frozenset()
 
     def __init__(self, owner: Owner, grace: float, policy: Policy = _STRICT) -> None:

@@ -22,6 +22,7 @@ from .owner import CHECK, OWNER
 
 Task = asyncio.Task[Any]
 
+_LONGEST_CIRCLE = 20  # tasks
 _PAUSES = (0.0005, 0.001, 0.002, 0.005)
 
 
@@ -93,6 +94,18 @@ async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
     if waiting := [task for task in tasks if not task.done()]:
         with going_on(asyncio.get_running_loop()):
             await wait(waiting, timeout=timeout)
+
+
+def waits_back(task: Task) -> Task | None:
+    """Return the task that another one waits for, if that one waits for it, directly or by others."""
+    first = waited = getattr(task, "_fut_waiter", None)
+    for _ in range(_LONGEST_CIRCLE):
+        if not isinstance(waited, asyncio.Task):
+            return None
+        if waited is task:
+            return first
+        waited = getattr(waited, "_fut_waiter", None)
+    return None
 
 
 def watch(done: Callable[[], bool], deadline: Deadline) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple
 
-from pytest_mockstream._base.callsite import CallSite, is_library, is_ours
+from pytest_mockstream._base.callsite import CallSite, is_library, is_ours, package_of
 
 from . import interpreter
 from .births import Frames
@@ -103,16 +104,59 @@ def user_site(sites: Iterable[CallSite]) -> CallSite | None:
     for site in sites:
         if not is_library(site.filename):
             return site
-        if outside is None and not is_ours(site.filename) and "site-packages" in site.filename:
+        if outside is None and _is_installed(site):
             outside = site
     return outside
 
 
+def waiting_site(stops: Iterable[Stop]) -> CallSite | None:
+    """Return where something waits: the innermost line of the user's, or else the outermost of an installed package.
+
+    That is a function that its reader may know; the innermost is but one of a library's ways to wait.
+    """
+    sites = [stop.site for stop in stops]
+    own = next((site for site in sites if not is_library(site.filename)), None)
+    return own or next((site for site in reversed(sites) if _is_installed(site)), None)
+
+
 def created_at(frames: Frames) -> CallSite | None:
     """Return the line of the user's code that made something."""
+    return user_site(_sites(frames))
+
+
+def created_through(frames: Frames) -> CallSite | None:
+    """Return the line of an installed package that made something on behalf of the user's code."""
+    for site in _sites(frames):
+        if not is_library(site.filename):
+            return None
+        if _is_installed(site):
+            return site
+    return None
+
+
+def _sites(frames: Frames) -> Iterator[CallSite]:
     offsets = [lasti for lasti in frames if isinstance(lasti, int)]
-    pairs = zip(codes_of(frames), offsets, strict=True)
-    return user_site(CallSite(code.co_filename, _line(code, lasti), code.co_qualname) for code, lasti in pairs)
+    for code, lasti in zip(codes_of(frames), offsets, strict=True):
+        yield CallSite(code.co_filename, _line(code, lasti), code.co_qualname)
+
+
+def _is_installed(site: CallSite) -> bool:
+    return package_of(site.filename) not in {None, ""} and not is_ours(site.filename)
+
+
+def spellings(module: str | None, qualname: str) -> list[str]:
+    """Return what a function may be called: with its module and without, with its class or function and without."""
+    short = [qualname.rpartition("<locals>.")[2], qualname.rpartition(".")[2]]
+    own = list(dict.fromkeys([qualname, *short]))
+    return own + [f"{module}.{name}" for name in own] if module else own
+
+
+def module_of(filename: str) -> str | None:
+    """Return the name of the module that a file was loaded as."""
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and issubclass(type(module), ModuleType) and vars(module).get("__file__") == filename:
+            return name
+    return None
 
 
 def codes_of(frames: Frames) -> list[CodeType]:

@@ -1,18 +1,31 @@
 """Turn a task or a thread that still runs into a ``Leak``.
 
-The wall: one thing at a time; whether it is one is decided elsewhere.
+One thing at a time; whether it is one is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
+from pytest_mockstream._base.callsite import package_of
+
 from . import interpreter
-from .births import Birth, TaskBirth, birth_of
+from .births import Birth, Frames, TaskBirth, birth_of
 from .diagnosis import diagnose_task, diagnose_thread
 from .rules import SeenThread, is_idle_worker
-from .stacks import Stop, codes_of, created_at, names_of, stops_of_task, user_site
+from .stacks import (
+    Stop,
+    codes_of,
+    created_at,
+    created_through,
+    module_of,
+    names_of,
+    spellings,
+    stops_of_task,
+    waiting_site,
+)
 from .values import Leak
 
 
@@ -20,81 +33,111 @@ def task_leak(birth: TaskBirth, task: asyncio.Task[Any], owner: str) -> Leak:
     """Return what is known of a task."""
     stops = stops_of_task(task)
     diagnosis, remedy = diagnose_task(stops, task)
-    return Leak(
-        kind="task",
-        name=task.get_name(),
-        owner=owner,
-        created_at=created_at(birth.frames),
-        waits_at=user_site(stop.site for stop in stops),
-        diagnosis=diagnosis,
-        remedy=remedy,
-        functions=names_of([*codes_of(birth.frames), *(stop.code for stop in stops)]),
+    return _made(
+        "task", task.get_name(), owner, birth.frames, stops, target=_of_stops(stops), diagnosis=diagnosis, remedy=remedy
     )
 
 
 def thread_leak(found: SeenThread, owner: str) -> Leak:
     """Return what is known of a thread."""
-    thread = found.thread
-    birth = found.birth
+    thread, birth = found.thread, found.birth
     pool = interpreter.pool_of(thread)
-    if pool is not None and is_idle_worker(found):
-        diagnosis: str | None = "It is an idle worker of a ThreadPoolExecutor that was never shut down."
+    is_idle = pool is not None and is_idle_worker(found)
+    if pool is None:
+        diagnosis, remedy = diagnose_thread(found.stops)
+    elif is_idle:
+        diagnosis = "It is an idle worker of a ThreadPoolExecutor that was never shut down."
         remedy = "Use the pool in a `with` statement, or call its shutdown()."
         birth = birth_of(pool) or birth
-    elif pool is not None:
-        diagnosis, remedy = "It is still at work on a job of its pool.", "Wait for the job, or make it end early."
     else:
-        diagnosis, remedy = diagnose_thread(found.stops)
-    return Leak(
-        kind="thread",
-        name=thread.name,
-        owner=owner,
-        created_at=_created(birth),
-        waits_at=None if pool is not None and is_idle_worker(found) else _waits(found),
+        diagnosis, remedy = "It is still at work on a job of its pool.", "Wait for the job, or make it end early."
+    return _made(
+        "thread",
+        thread.name,
+        owner,
+        () if birth is None else birth.frames,
+        [] if is_idle else found.stops,
+        target=_of_thread(thread) if pool is None else None if is_idle else _of_stops(found.stops),
         diagnosis=diagnosis,
         remedy=remedy,
-        functions=_functions(birth, found),
-        detail="daemon" if thread.daemon else "",
+        detail="daemon" if thread.daemon else NO_DAEMON,
     )
 
 
 def queued_job_leak(birth: Birth, owner: str) -> Leak:
     """Return what is known of a job that waits for a worker of its pool."""
-    return Leak(
-        kind="thread",
-        name="job of a pool",
-        owner=owner,
-        created_at=_created(birth),
+    return _made(
+        "thread",
+        "job of a pool",
+        owner,
+        birth.frames,
+        [],
         diagnosis="It waits for a worker of its pool.",
         remedy="Wait for the job, or cancel its future.",
-        functions=names_of(codes_of(birth.frames)),
     )
 
 
 def raw_thread_leak(ident: int, stops: list[Stop], birth: Birth | None, owner: str) -> Leak:
     """Return what is known of a thread that has no ``Thread`` object."""
     diagnosis, remedy = diagnose_thread(stops)
-    return Leak(
-        kind="thread",
-        name=f"_thread {ident}",
-        owner=owner,
-        created_at=_created(birth),
-        waits_at=user_site(stop.site for stop in stops),
+    return _made(
+        "thread",
+        f"_thread {ident}",
+        owner,
+        birth.frames if birth else (),
+        stops,
+        target=_of_stops(stops),
         diagnosis=diagnosis,
         remedy=remedy if diagnosis else "Tell it to end.",
-        functions=names_of([*(stop.code for stop in stops), *codes_of(birth.frames if birth else ())]),
         detail="raw",
     )
 
 
-def _created(birth: Birth | None) -> Any:
-    return None if birth is None else created_at(birth.frames)
+NO_DAEMON = "no daemon: it keeps the process from exiting"
 
 
-def _waits(found: SeenThread) -> Any:
-    return user_site(stop.site for stop in found.stops)
+def _made(
+    kind: str,
+    name: str,
+    owner: str,
+    frames: Frames,
+    stops: list[Stop],
+    *,
+    target: tuple[str | None, str] | None = None,
+    **known: Any,
+) -> Leak:
+    made, through = created_at(frames), created_through(frames)
+    names = {name}
+    for site in (made, through):
+        if site is not None:
+            names.update(spellings(module_of(site.filename), site.function))
+    if target is not None:
+        names.update(spellings(*target))
+    return Leak(
+        kind=kind,
+        name=name,
+        owner=owner,
+        created_at=made,
+        through=None if through == made else through,
+        waits_at=waiting_site(stops),
+        target="" if target is None else f"{target[0]}.{target[1]}" if target[0] else target[1],
+        names=frozenset(names),
+        functions=names_of([*codes_of(frames), *(stop.code for stop in stops)]),
+        **known,
+    )
 
 
-def _functions(birth: Birth | None, found: SeenThread) -> frozenset[str]:
-    made = () if birth is None else birth.frames
-    return names_of([*codes_of(made), *(stop.code for stop in found.stops)])
+def _of_stops(stops: list[Stop]) -> tuple[str | None, str] | None:
+    """Return the module and the name of the outermost function that is not a part of how Python runs one."""
+    outer = [stop for stop in reversed(stops) if package_of(stop.code.co_filename) != ""]
+    stop = next(iter(outer), stops[-1] if stops else None)
+    return None if stop is None else (stop.frame.f_globals.get("__name__"), stop.code.co_qualname)
+
+
+def _of_thread(thread: threading.Thread) -> tuple[str | None, str] | None:
+    """Return the module and the name of the function that a thread was given to run."""
+    function: Any = getattr(thread, "function", None) or getattr(thread, "_target", None) or type(thread).run
+    while (inner := getattr(function, "func", None)) is not None:
+        function = inner
+    name = getattr(function, "__qualname__", None)
+    return None if not isinstance(name, str) else (getattr(function, "__module__", None), name)

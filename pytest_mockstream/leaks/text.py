@@ -6,11 +6,14 @@ The wall: values in, text out; source lines are read from files, nothing else is
 from __future__ import annotations
 
 import linecache
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
 from pytest_mockstream._base.callsite import CallSite
 
+from .stacks import module_of
 from .values import Leak, LeakReport
 
 _OWNERS = {
@@ -53,6 +56,8 @@ def exemption(leaks: Iterable[Leak]) -> str:
     """Return how to exempt leaks by their creators, or by name where the creator is not known."""
     found = list(leaks)
     keys = creators(found)
+    if not keys:
+        return "give it a name, and exempt that"
     if any(leak.owner == "block" for leak in found):
         return f"leak_check(ignore={keys!r})"
     if any(leak.is_of_wide_fixture for leak in found):
@@ -60,15 +65,37 @@ def exemption(leaks: Iterable[Leak]) -> str:
     return f"@pytest.mark.assert_no_leaks(ignore={keys!r}), or mockstream_leak_ignore in the ini file"
 
 
-def _key(leak: Leak) -> str:
-    """Return what an ignore of a leak would name: ``Server.__init__`` rather than every ``__init__``."""
-    site = leak.created_at or leak.waits_at
-    return site.function.rpartition("<locals>.")[2] if site else leak.name
+_GIVEN_BY_PYTHON = re.compile(
+    r"(Task|Thread|ThreadPoolExecutor|Dummy)-\d+\b.*|asyncio_\d+|AnyIO worker thread|_thread \d+|job of a pool"
+)
+
+
+_UNNAMED = "Task-0"
+
+
+def _key(leak: Leak) -> str | None:
+    """Return what an ignore of a leak would name, and of no other: None where nothing does."""
+    if leak.kind not in {"task", "thread"}:
+        return leak.created_at.function.rpartition("<locals>.")[2] if leak.created_at else leak.name
+    if not _GIVEN_BY_PYTHON.fullmatch(leak.name):
+        return re.escape(leak.name).replace(r"\ ", " ").replace(r"\-", "-")
+    if leak.target and leak.target.partition(".")[0] not in sys.stdlib_module_names:
+        return leak.target
+    creator = leak.through or leak.created_at
+    if creator is None or creator.function.rpartition(".")[2].startswith(("<", "test")):
+        return None
+    module = module_of(creator.filename)
+    return f"{module}.{creator.function}" if module else creator.function
 
 
 def creators(leaks: Iterable[Leak]) -> list[str]:
-    """Return what exempts leaks: the functions that created them, or else where they wait, or else their names."""
-    return list(dict.fromkeys(_key(leak) for leak in leaks))
+    """Return what exempts leaks: the names that somebody gave them, or else their functions, or their creators."""
+    keys: dict[str, None] = {}
+    for leak, names in _grouped(leaks):
+        named = [replace(leak, name=name) for name in dict.fromkeys(names)]
+        common = _key(replace(leak, name=_UNNAMED)) if len(named) > 1 else None
+        keys.update(dict.fromkeys([common] if common else filter(None, map(_key, named))))
+    return list(keys)
 
 
 def entries(leaks: Iterable[Leak]) -> list[str]:
@@ -79,16 +106,17 @@ def entries(leaks: Iterable[Leak]) -> list[str]:
 def _grouped(leaks: Iterable[Leak]) -> list[tuple[Leak, list[str]]]:
     groups: dict[Leak, list[str]] = {}
     for leak in leaks:
-        groups.setdefault(replace(leak, name=""), []).append(leak.name)
+        groups.setdefault(replace(leak, name="", names=frozenset()), []).append(leak.name)
     return list(groups.items())
 
 
 def _entry(leak: Leak, names: list[str]) -> list[str]:
-    waits = f" waits at {place(leak.waits_at)}" if leak.waits_at else ""
+    waits = f" {'waits' if len(names) == 1 else 'wait'} at {place(leak.waits_at)}" if leak.waits_at else ""
     lines = [f"  {_what(leak, names)}{f' ({leak.detail})' if leak.detail else ''}{waits}"]
     verb = "opened" if leak.kind == "stream" else "created"
     created = f"{leak.created_at} in {leak.created_at.function}" if leak.created_at else "a place that nobody saw"
-    lines.append(f"    {verb} at {created}{_by(leak.owner)}")
+    through = f", through {leak.through} in {leak.through.function}" if leak.through else ""
+    lines.append(f"    {verb} at {created}{through}{_by(leak.owner)}")
     lines.append("    " + " ".join(part for part in (leak.diagnosis, leak.remedy) if part))
     return lines
 

@@ -25,11 +25,16 @@ class Leak:
         name: the task's or thread's name; of a stream, which request it answers.
         owner: who started it: ``"test"``, ``"fixture:NAME:SCOPE"``, ``"setup"``, ``"import"``, ``"plugin"`` (of a
             session of pytest inside this one) or ``"block"``.
-        created_at: the line that created it, None where nobody saw it.
-        waits_at: the line where it waits, None where that cannot be told.
+        created_at: the user's line that created it, None where nobody saw it.
+        through: the line of a library that created it on behalf of that line, if one did.
+        waits_at: the user's line where it waits; where there is none, that of the library's outermost function.
+        target: the coroutine or thread function that it runs, with its module: ``"app.stream.pump"``.
         diagnosis: why it does not end, in one sentence, only where that is certain.
         remedy: what to do about it.
-        functions: every function in the stack that created it and in the one that waits, for ignores.
+        names: what an ignore may call it: its name, its target, and the functions that created it, with their
+            modules and without.
+        functions: every function in the stack that created it and in the one that waits, for ignores of whole stacks.
+        kept_by: what keeps it, if that lasts as long as the process or the loop.
         detail: what else is known, e.g. ``"daemon"``.
         is_note: whether it is worth a warning, and never fails a test that did not ask for it.
         fate: ``"lives"``, for it is left alone; ``"ended"``, where it was made to end; ``"abandoned"``, where it would
@@ -40,11 +45,15 @@ class Leak:
     name: str
     owner: str = "test"
     created_at: CallSite | None = None
+    through: CallSite | None = None
     waits_at: CallSite | None = None
+    target: str = ""
     diagnosis: str | None = None
     remedy: str = ""
+    names: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
     detail: str = ""
+    kept_by: str = ""
     is_note: bool = False
     fate: str = "lives"
 
@@ -61,7 +70,10 @@ class Leak:
             "name": self.name,
             "created_at": self.created_at and str(self.created_at),
             "created_in": self.created_at and self.created_at.function,
+            "through": self.through and str(self.through),
             "waits_at": self.waits_at and str(self.waits_at),
+            "target": self.target,
+            "kept_by": self.kept_by,
             "diagnosis": self.diagnosis,
             "remedy": self.remedy,
             "fate": self.fate,

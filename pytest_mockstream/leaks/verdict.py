@@ -29,7 +29,7 @@ def judge(scope: Scope, streams: Callable[[], list[Leak]], census: Census | None
     """
     deadline = Deadline(scope.grace)
     await_submitted(scope, deadline)
-    judge_tasks(scope, BIRTHS.pending_since(scope.mark), deadline)
+    judge_tasks(scope, deadline)
     scope.leaks += streams()
     judge_threads(scope, deadline)
     if census is not None:
@@ -49,7 +49,7 @@ def judge_ended(scope: Scope, owner: Owner, grace: float) -> None:
     scope.ending = owner
     started, scope.started = scope.started, -1
     deadline = Deadline(grace)
-    judge_tasks(scope, BIRTHS.pending_since(owner.mark), deadline)
+    judge_tasks(scope, deadline)
     judge_threads(scope, deadline)
     owner.leaked = bool(scope.leaks)
     scope.started, scope.ending = started, None

@@ -35,9 +35,9 @@ _MARKERS = (
     " its stream can break, with fixtures that are set up once; keywords are those of sweep_cancellation and"
     " sweep_faults.",
     "assert_no_leaks(grace, ignore, kinds, contain): tune the leak check for this test: how long to wait, what to leave"
-    " out (by name, creating function or any function in the stack), which kinds to look for (task, thread, stream,"
-    " asyncgen, coroutine, exception, loop, process, reader, server, socket, timer), and whether to cancel the tasks"
-    " that fail it even where their loop lives on.",
+    " out (names, functions or creating functions; after stack: any function in the stack), which kinds to look for"
+    " (task, thread, stream, asyncgen, coroutine, exception, loop, process, reader, server, socket, timer), and whether"
+    " to cancel the tasks that fail it even where their loop lives on.",
     "allow_leaks(reason): what this test leaves running does not fail it. For example,"
     " allow_leaks('#123: shutdown is not ours').",
     "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"

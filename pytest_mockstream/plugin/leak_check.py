@@ -50,7 +50,7 @@ def register(config: pytest.Config, mode: str, grace: float, report: str | None)
         pytest.UsageError: the ini file says what is not legal, or the report cannot be written.
     """
     plan = Plan(grace, contain=config.getini("mockstream_contain"))
-    if config.getini("mockstream_leak_ignore") or config.getini("mockstream_leak_kinds"):
+    if any(map(config.getini, ("mockstream_leak_ignore", "mockstream_leak_kinds", "mockstream_exit_grace"))):
         from .leak_markers import plan_of_run
 
         plan = plan_of_run(config, plan)
@@ -96,7 +96,8 @@ class LeakPlugin:
         self._failures_before = 0
         self._open_before: Collection[Any] = ()
         self._ended: list[Owner] = []
-        self._policy = Policy(self._ignored, self._fails, self._contained)
+        self._wide: list[tuple[Any, Owner]] = []
+        self._policy = Policy(self._ignored, self._fails, self._contained, self._wide_values)
 
     def verdicts(self) -> Verdicts:
         """Return what decides, which is loaded now if it was not needed before."""
@@ -138,8 +139,10 @@ class LeakPlugin:
         # Called for pytest.exit, too; the fixtures of the test that was broken off are finalised after it.
         self._interrupt()
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         self._end_streams()
+        if self._verdicts is not None:
+            self._verdicts.end_session(int(exitstatus))
         self.watch.stop()
 
     def judge_by(self, item: pytest.Item, plan: Plan) -> None:
@@ -211,6 +214,7 @@ class LeakPlugin:
         self.watch.begin_owner(owner)
         self.wide_plans[owner.label] = self._plan_of_node(request.node)
         request.addfinalizer(partial(self._end_owner, owner))  # the first to be added is the last to be called
+        self._wide.append((fixturedef, owner))
         return owner
 
     def _plan_of_node(self, node: Any) -> Plan:
@@ -223,6 +227,11 @@ class LeakPlugin:
     def _end_owner(self, owner: Owner) -> None:
         owner.over = True
         self._ended.append(owner)
+        self._wide = [(fixture, other) for fixture, other in self._wide if other is not owner]
+
+    def _wide_values(self) -> list[tuple[Any, Owner]]:
+        results = [(fixture.cached_result, owner) for fixture, owner in self._wide]
+        return [(result[0], owner) for result, owner in results if result is not None and result[0] is not None]
 
     def _begin(self, item: pytest.Item) -> None:
         if self.left_open:  # not before: a server ends its own when a test is finished, and lets its clients see it

@@ -24,6 +24,9 @@ MARKERS = {
 }
 
 
+_EXIT_GRACE = 5.0  # seconds
+
+
 def plan_of_run(config: pytest.Config, plan: Plan) -> Plan:
     """Return how a test without markers is judged, with what the ini file says.
 
@@ -31,12 +34,22 @@ def plan_of_run(config: pytest.Config, plan: Plan) -> Plan:
         pytest.UsageError: the ini file says what is not legal.
     """
     try:
+        exit_grace(config)
         return plan._replace(
             ignore=compile_ignores(config.getini("mockstream_leak_ignore"), "mockstream_leak_ignore"),
             kinds=check_kinds(config.getini("mockstream_leak_kinds"), "mockstream_leak_kinds") | DEFAULT_KINDS,
         )
     except ScriptError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def exit_grace(config: pytest.Config) -> float:
+    """Return how long the process may take to end, in seconds.
+
+    Raises:
+        ScriptError: the ini file has something else.
+    """
+    return duration(config.getini("mockstream_exit_grace") or _EXIT_GRACE, "mockstream_exit_grace")
 
 
 def expects(plan: Plan, leak: Leak) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import re
 
+    from pytest_mockstream.leaks import Ignore
+
 #: What is always looked for.
 DEFAULT_KINDS = frozenset({"task", "thread", "stream"})
 
@@ -19,7 +21,7 @@ class Plan(NamedTuple):
 
     Attributes:
         grace: seconds.
-        ignore: patterns of what is left on purpose.
+        ignore: what is left on purpose.
         kinds: which kinds are looked for.
         contain: whether tasks that fail the test are cancelled even where their loop lives on.
         strict: whether a leak fails the test in mode ``warn``, too.
@@ -31,7 +33,7 @@ class Plan(NamedTuple):
     """
 
     grace: float
-    ignore: tuple[re.Pattern[str], ...] = ()
+    ignore: tuple[Ignore, ...] = ()
     kinds: frozenset[str] = DEFAULT_KINDS
     contain: bool = False
     strict: bool = False

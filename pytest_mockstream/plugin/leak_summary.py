@@ -118,15 +118,18 @@ class LeakSummary:
     def _lines(self) -> list[str]:
         sites: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for leak in self._collector.leaks:
-            key = (leak["created_at"], leak["created_in"], leak["kind"], leak["outcome"], leak["owner"])
+            kept = leak["kept_by"]
+            place = leak["through"] or leak["created_at"] if kept else leak["created_at"]
+            key = (place, "" if kept else leak["created_in"], leak["kind"], leak["outcome"], leak["owner"], kept)
             sites.setdefault(key, []).append(leak)
         lines = []
-        for (place, function, kind, outcome, owner), leaks in sorted(sites.items(), key=lambda site: -len(site[1])):
+        by_count = sorted(sites.items(), key=lambda site: -len(site[1]))
+        for (place, function, kind, outcome, owner, kept), leaks in by_count:
             tests = sorted({leak["test"] for leak in leaks if leak["test"]})
-            where = f"{place} in {function}" if place else "a place that nobody saw"
-            lines.append(
-                f"{where}{_by(owner)}: {_number(len(leaks), kind)} in {_number(len(tests), 'test')}{_said(outcome)}"
-            )
+            where = f"{place} in {function}" if function else place or "a place that nobody saw"
+            who = f"{f', kept by {kept}' if kept else ''}{_by(owner)}"
+            count = f"{_number(len(leaks), kind)} in {_number(len(tests), 'test')}"
+            lines.append(f"{where}{who}: {count}{_said(outcome)}")
             lines += [f"    {test}" for test in tests[:3]]
             if len(tests) > 3:
                 lines.append(f"    and {len(tests) - 3} more")
@@ -153,7 +156,11 @@ def check_writable(path: str) -> None:
         raise pytest.UsageError(msg)
 
 
-_LASTING = {"import": "an import", "plugin": "a plugin of a pytest session inside this one"}
+_LASTING = {
+    "import": "an import",
+    "plugin": "a plugin of a pytest session inside this one",
+    "singleton": "a library",
+}
 
 
 def plural(noun: str) -> str:

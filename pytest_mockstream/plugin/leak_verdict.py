@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from pytest_mockstream.leaks import Leak, LeakReport, Scope, matches, report_of, turn
+from pytest_mockstream.leaks import Leak, LeakReport, Scope, matches, module_of, report_of, spellings, turn
 
 from .leak_check import LeakPlugin
-from .leak_markers import expects, said
+from .leak_exit import end_in_time
+from .leak_markers import exit_grace, expects, said
 from .leak_plan import Plan
 from .leak_summary import LeakSummary, Verdict, plural
 from .warning import warn
@@ -72,6 +73,11 @@ class Verdicts:
     def collect(self) -> None:
         """Begin to take what reports carry; a run whose tests leave nothing never does."""
         self.register_summary().collect(self._check.config.pluginmanager)
+
+    def end_session(self, status: int) -> None:
+        """Let the process end with a status, whatever thread that failed a test would keep it."""
+        if self._check.mode == "error":
+            end_in_time(exit_grace(self._check.config), status)
 
     # One test.
 
@@ -172,7 +178,7 @@ def _stream_leak(request: Any) -> Leak:
         created_at=request.opened_at,
         diagnosis=f"Its consumer read {_entry(request).amount_read()} and never closed it.",
         remedy=_entry(request).remedy,
-        functions=frozenset({request.opened_at.function}),
+        names=frozenset(spellings(module_of(request.opened_at.filename), request.opened_at.function)),
     )
 
 

@@ -60,10 +60,17 @@ SETTINGS = (
     Setting("report", "write what leaked, as JSON, to this file", "PATH", None, False),
 )
 
-_LEAK_IGNORE = "what the leak check leaves out: names of tasks or threads, or functions in their stacks; regexes too"
+_LEAK_IGNORE = (
+    "what the leak check leaves out: names of tasks or threads, of their functions or of those that created them; after"
+    " stack: any function in their stacks; regexes too"
+)
 _LEAK_KINDS = (
     "which kinds of leaks to look for besides tasks, threads and streams: some of asyncgen, coroutine, exception, loop,"
     " process, reader, server, socket, timer"
+)
+_EXIT_GRACE = (
+    "how long pytest waits, when it is done, for a thread that failed a test and is no daemon, before it ends without"
+    " it (default: 5)"
 )
 _PRECEDENCE = "A keyword in the call wins over a marker, a marker over the command line, that over the ini file."
 _CONTAIN = "whether tasks that fail a test by leaking are cancelled even where their loop lives on (default: false)"
@@ -78,4 +85,5 @@ def add_options(parser: pytest.Parser) -> None:
         parser.addini(setting.ini, setting.help + default, type="string", default=None)
     parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
     parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
+    parser.addini("mockstream_exit_grace", _EXIT_GRACE, type="string", default="")
     parser.addini("mockstream_contain", _CONTAIN, type="bool", default=False)

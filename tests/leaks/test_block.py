@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pytest_mockstream import LeakError, LeakReport, ScriptError, leak_check
+from pytest_mockstream.leaks.suspects import NO_DAEMON
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
@@ -370,7 +371,7 @@ def plant(
 def test_thread_is_a_leak(over: threading.Event, daemon: bool) -> None:
     (leak,) = sync_report_of(lambda: plant(over, daemon=daemon)).leaks
 
-    assert (leak.kind, leak.name, leak.detail) == ("thread", "planted", "daemon" if daemon else "")
+    assert (leak.kind, leak.name, leak.detail) == ("thread", "planted", "daemon" if daemon else NO_DAEMON)
     assert leak.diagnosis == "It waits for an event that nobody sets."
     assert leak.created_at is not None
     assert leak.created_at.function == "plant"
@@ -529,4 +530,5 @@ async def test_identical_leaks_are_grouped_in_the_text() -> None:
     assert lines[0].startswith("the block left 4 things running (tasks ")
     assert lines[1] == "  4 tasks 'worker 0', 'worker 1', 'worker 2', ..."
     assert lines[3] == "    It is sleeping. Cancel it and await it when its work is over."
-    assert lines[4] == "  To exempt what is meant to live on: leak_check(ignore=['start'])"
+    creator = "test_block.test_identical_leaks_are_grouped_in_the_text.<locals>.start"
+    assert lines[4] == f"  To exempt what is meant to live on: leak_check(ignore=[{creator!r}])"

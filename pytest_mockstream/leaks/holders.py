@@ -1,0 +1,276 @@
+"""Who holds what is left: something that lives as long as the process or the loop, a wider fixture, or nobody.
+
+Knows no library by name, and changes nothing. It searches the heap, which takes long, so it is asked only about what is
+still there when its time is up.
+
+Theory of operation: the search begins with the thing itself and with its client, the object whose method it runs, and
+goes on to whatever refers to these, one level at a time, until it meets a root: a module's globals, a class, the cache
+of a function, a thread-local or context variable, an attribute that somebody put on the event loop, or the value of a
+fixture that is still in use. What asyncio and threading keep of everything that runs (timers, registers, futures, the
+frames of others) holds nothing in this sense, and neither does a weak dictionary, except for one entry a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import gc
+import inspect
+import sys
+import types
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from pytest_mockstream._base.callsite import package_of
+
+from .owner import Owner
+
+_DEPTH = 10
+_MOST = 4000  # objects in one search; whatever more of the heap hangs on is no client
+_CONTAINERS = (dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict, types.CellType)
+_CALLABLES = (types.FunctionType, types.MethodType, functools.partial)
+_NO_WAY = (
+    types.FrameType,
+    types.CoroutineType,
+    types.GeneratorType,
+    types.AsyncGeneratorType,
+    types.TracebackType,
+    types.ModuleType,
+    types.CodeType,
+    asyncio.Future,
+    asyncio.Handle,
+    Future,
+    weakref.ref,
+    contextvars.Context,
+    BaseException,
+)
+#: Packages whose objects know everything that runs, or every test.
+_BYSTANDERS = frozenset(
+    {"_pytest", "pytest", "pluggy", "pytest_asyncio", "pytest_mockstream", "unittest", "asyncio", "weakref"}
+)
+_REGISTERS = frozenset({"threading", "concurrent", "asyncio", "weakref", "gc", "sys", "contextvars"}) | _BYSTANDERS
+_CACHE = type(functools.cache(len))
+_LOOP_ATTRIBUTES: set[str] = set()
+
+
+class Holder(NamedTuple):
+    """What holds something.
+
+    Attributes:
+        kind: ``"global"``, ``"class"``, ``"cache"``, ``"thread-local"``, ``"context"``, ``"loop"`` or ``"fixture"``.
+        place: its name, for people.
+        thing: the outermost object that is held: the client, the pool, or what is left itself.
+        owner: of a fixture, its owner.
+    """
+
+    kind: str
+    place: str
+    thing: Any
+    owner: Owner | None = None
+
+
+class Search:
+    """A search for who holds something.
+
+    Args:
+        starts: the thing and its clients.
+        packages: the installed packages that made it and whose code it runs; empty for the user's own.
+        fixtures: the values of wider fixtures that are still in use, with their owners.
+    """
+
+    def __init__(self, starts: Iterable[Any], packages: frozenset[str], fixtures: Sequence[tuple[Any, Owner]]) -> None:
+        self._levels = [_unique(starts)]
+        self._packages = packages
+        self._fixtures = {id(value): owner for value, owner in fixtures}
+        self._below: dict[int, Any] = {}
+        self._seen = {id(thing) for thing in self._levels[0]}
+
+    def holder(self) -> Holder | None:
+        """Return what holds it, None where that is nothing but itself, a local variable or a test's own object."""
+        modules = _modules()
+        context = {id(value): var.name for var, value in contextvars.copy_context().items()} if self._packages else {}
+        for _ in range(_DEPTH):
+            level = self._levels[-1]
+            for thing in level:
+                if (owner := self._fixtures.get(id(thing))) is not None:
+                    return Holder("fixture", owner.label, thing, owner)
+                if (name := context.get(id(thing))) is not None and (found := self._held("context", name, thing)):
+                    return found
+            if not level or len(self._seen) > _MOST:
+                return None
+            following: list[Any] = []
+            for referrer, thing in self._referrers(level):
+                if (found := self._root(referrer, thing, modules)) is not None:
+                    return found
+                if id(referrer) not in modules and self._is_passable(referrer):
+                    self._seen.add(id(referrer))
+                    self._below[id(referrer)] = thing
+                    following.append(referrer)
+            self._levels.append(following)
+        return None
+
+    def client(self) -> Any:
+        """Return the outermost object of the library that was met and that can be closed, or None."""
+        for level in reversed(self._levels):
+            for thing in level:
+                if _is_instance_of_library(thing) and closer_of(type(thing)) is not None:
+                    return thing
+        return None
+
+    def _referrers(self, level: list[Any]) -> Iterator[tuple[Any, Any]]:
+        """Yield what refers to the things of a level, each with the one that it refers to."""
+        ours = {id(level), id(self._levels), id(self._below), *map(id, self._levels), id(self.__dict__)}
+        within = {id(thing): thing for thing in level}
+        ours.add(id(within))
+        found = gc.get_referrers(*level)
+        ours.add(id(found))
+        for referrer in found:
+            if id(referrer) in ours or id(referrer) in self._seen or issubclass(type(referrer), _NO_WAY):
+                continue
+            for thing in gc.get_referents(referrer):
+                if id(thing) in within:
+                    yield referrer, thing
+                    break
+
+    def _root(self, referrer: Any, thing: Any, modules: dict[int, types.ModuleType]) -> Holder | None:
+        if not self._packages:
+            return None
+        kind = type(referrer)
+        if kind is dict:
+            if (module := modules.get(id(referrer))) is not None:
+                return self._held("global", f"{module.__name__}.{_key(referrer, thing)}", thing, module.__name__)
+            if (key := _weak_key(referrer, thing)) is not None:
+                return self._held_by_weak_key(key, thing)
+        elif issubclass(kind, asyncio.AbstractEventLoop):
+            # Its attributes may be in a dictionary of their own, which is what refers to the thing then.
+            held = self._below.get(id(thing), thing) if thing is getattr(referrer, "__dict__", None) else thing
+            names = _names_in(referrer, held) - _loop_attributes()
+            return self._held("loop", f"the event loop's {min(names)}", thing) if names else None
+        elif issubclass(kind, type):
+            return self._held("class", f"{referrer.__module__}.{referrer.__qualname__}", thing, referrer.__module__)
+        elif kind is _CACHE:
+            function = getattr(referrer, "__wrapped__", None)
+            name = getattr(function, "__qualname__", "")
+            if "<locals>" not in name:
+                module_name = getattr(function, "__module__", None) or ""
+                return self._held("cache", f"{module_name}.{name}", thing, module_name)
+        return None
+
+    def _held_by_weak_key(self, key: Any, thing: Any) -> Holder | None:
+        if issubclass(type(key), asyncio.AbstractEventLoop):
+            return self._held("loop", "what is kept for the event loop", thing)
+        return self._held("thread-local", "a thread-local", thing) if type(key).__name__ == "_localdummy" else None
+
+    def _held(self, kind: str, place: str, thing: Any, module: str = "") -> Holder | None:
+        """Return a holder, unless what is met first on the way to it is a stranger's."""
+        way = [thing]
+        while (thing := self._below.get(id(thing))) is not None:
+            way.append(thing)
+        objects = [step for step in reversed(way) if not _is_transparent(step)]
+        first = package_of_type(type(objects[0])) if objects else package_of_module(module)
+        if module.partition(".")[0] in _REGISTERS or (first is not None and first not in self._packages):
+            return None
+        return Holder(kind, place, objects[-1] if objects else way[-1])
+
+    def _is_passable(self, referrer: Any) -> bool:
+        kind = type(referrer)
+        if issubclass(kind, (type, asyncio.AbstractEventLoop)):
+            return False
+        if kind is dict and _has_weak_keys(referrer):
+            return False
+        return kind.__module__.partition(".")[0] not in _BYSTANDERS
+
+
+def package_of_type(kind: type) -> str | None:
+    """Return the installed package that defines a class, None for one of the user's."""
+    return package_of_module(kind.__module__)
+
+
+def package_of_module(name: str) -> str | None:
+    """Return the installed package that a module is of, or ``""`` for the standard library; None for the user's own."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return "" if name.partition(".")[0] in sys.stdlib_module_names else None
+    return package_of(file)
+
+
+class Closer(NamedTuple):
+    """How objects of a class are closed.
+
+    Attributes:
+        call: the method, as it would be written.
+        statement: ``"with"``, ``"async with"`` or empty.
+    """
+
+    call: str
+    statement: str
+
+
+_CLOSERS = ("aclose", "close", "shutdown", "stop", "dispose", "disconnect", "terminate", "cancel")
+
+
+def closer_of(kind: type) -> Closer | None:
+    """Return how objects of a class are closed, or None."""
+    name = next((name for name in _CLOSERS if callable(getattr(kind, name, None))), None)
+    if name is None:
+        return None
+    waits = "await " if inspect.iscoroutinefunction(getattr(kind, name)) else ""
+    statement = "async with" if hasattr(kind, "__aenter__") else "with" if hasattr(kind, "__enter__") else ""
+    return Closer(f"{waits}.{name}()", statement)
+
+
+def _unique(things: Iterable[Any]) -> list[Any]:
+    return list({id(thing): thing for thing in things if thing is not None}.values())
+
+
+def _is_transparent(thing: Any) -> bool:
+    """Tell whether something is no more than a part of what holds it: a container, or of the standard library."""
+    return issubclass(type(thing), (*_CONTAINERS, *_CALLABLES)) or package_of_type(type(thing)) == ""
+
+
+def _is_instance_of_library(thing: Any) -> bool:
+    kind = type(thing)
+    return not issubclass(kind, type) and bool(package_of_type(kind))
+
+
+def _modules() -> dict[int, types.ModuleType]:
+    modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
+    return {id(types.ModuleType.__getattribute__(module, "__dict__")): module for module in modules}
+
+
+def _key(names: dict[Any, Any], thing: Any) -> str:
+    return next((str(name) for name, value in list(names.items()) if value is thing), "?")
+
+
+def _has_weak_keys(entries: dict[Any, Any]) -> bool:
+    first = next(iter(entries), None)
+    return isinstance(first, weakref.ref)
+
+
+def _weak_key(entries: dict[Any, Any], thing: Any) -> Any:
+    """Return what a dictionary of weak keys has something for."""
+    if not _has_weak_keys(entries):
+        return None
+    for key, value in list(entries.items()):
+        if value is thing:
+            return key()
+    return None
+
+
+def _names_in(loop: asyncio.AbstractEventLoop, thing: Any) -> set[str]:
+    return {name for name, value in getattr(loop, "__dict__", {}).items() if value is thing}
+
+
+def _loop_attributes() -> set[str]:
+    """Return the attributes that an event loop has by itself."""
+    if not _LOOP_ATTRIBUTES:
+        loop = asyncio.SelectorEventLoop()
+        try:
+            _LOOP_ATTRIBUTES.update(vars(loop))
+        finally:
+            loop.close()
+    return _LOOP_ATTRIBUTES

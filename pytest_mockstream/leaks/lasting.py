@@ -1,0 +1,221 @@
+"""What a library keeps for the process, and what a wider fixture keeps, is not the test's that happened to be first.
+
+Decides about one suspect at a time whose time is up. A library's own task or thread that something lasting holds is a
+singleton: it fails nobody and is listed. A leak accumulates and a singleton does not: a second holder that the same
+line makes in another test, while the first is alive, convicts both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+from pytest_mockstream._base.callsite import package_of
+
+from . import interpreter
+from .births import Birth, Frames, TaskBirth, birth_of
+from .holders import Closer, Holder, Search, closer_of, package_of_type
+from .owner import SINGLETON, Owner
+from .scope import Scope
+from .stacks import Stop, frames_of
+from .values import Leak
+
+_OURS = "pytest_mockstream"
+
+
+class Suspect(NamedTuple):
+    """Something that is left, as far as this needs to know it.
+
+    Attributes:
+        birth: who started it, and where.
+        starts: the thing itself, and the objects whose work it does.
+        frames: of the functions that it runs.
+        given: the functions that it was given to call.
+        is_alive: tells whether it is still there.
+    """
+
+    birth: Birth | TaskBirth | None
+    starts: list[Any]
+    frames: list[FrameType]
+    given: list[CodeType]
+    is_alive: Callable[[], bool]
+
+
+class _Kept(NamedTuple):
+    thing: weakref.ref[Any]
+    leak: Leak
+    test: Owner
+    is_alive: Callable[[], bool]
+
+
+#: The singletons that are alive, by the line that started them, and by their loop, where that keeps them.
+_KEPT: dict[tuple[Any, ...], list[_Kept]] = {}
+
+
+def of_task(birth: TaskBirth, task: asyncio.Task[Any]) -> Suspect:
+    """Return a task as a suspect."""
+    frames = list(frames_of(task.get_coro()))
+    values = list(_arguments(frames[0])) if frames else []
+    return Suspect(birth, [task, *_objects(values)], frames, _functions(values), lambda: not task.done())
+
+
+def of_thread(thread: threading.Thread, birth: Birth | None, stops: list[Stop]) -> Suspect:
+    """Return a thread as a suspect; one that works for a pool stands for the pool."""
+    pool = interpreter.pool_of(thread)
+    if pool is not None:
+        return Suspect(birth_of(pool) or birth, [pool], [stop.frame for stop in stops], [], thread.is_alive)
+    values = [getattr(thread, name, None) for name in ("_target", "function", "run")]
+    values += getattr(thread, "_args", None) or ()
+    starts = [thread, *_objects(values)]
+    return Suspect(birth, starts, [stop.frame for stop in stops], _functions(values), thread.is_alive)
+
+
+def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
+    """Return a leak with what was found out about it, or None if the scope has nothing to do with it.
+
+    Then it is credited to the fixture that keeps it, or noted in ``scope.lasting``.
+    """
+    packages = _packages(suspect)
+    search = Search(suspect.starts, packages, scope.policy.fixtures())
+    holder = search.holder()
+    if holder is not None and holder.owner is not None:
+        _give(suspect, holder.owner)
+        return None
+    if holder is None:
+        return _of_client(leak, search.client()) if packages else leak
+    if (first := _first_of_its_line(scope, suspect, holder, leak)) is not None:
+        return _second(scope, leak, first)
+    _give(suspect, SINGLETON)
+    if suspect.birth is not None:
+        suspect.birth.report(fails=False)
+    scope.lasting.append(replace(leak, owner=SINGLETON.label, kept_by=holder.place))
+    return None
+
+
+def let_go(owner: Owner | None) -> None:
+    """Note that something of an owner is left on purpose: what that starts later is not the next test's."""
+    if owner is not None and not owner.root.label.startswith("fixture:"):
+        owner.root.leaked = True
+
+
+def _give(suspect: Suspect, owner: Owner) -> None:
+    birth = suspect.birth
+    if birth is not None:
+        let_go(birth.owner)
+        birth.owner = owner
+
+
+def _packages(suspect: Suspect) -> frozenset[str]:
+    """Return the installed packages that made something and whose code it runs; none if either is the user's."""
+    if any(package_of(code.co_filename) is None for code in suspect.given):
+        return frozenset()
+    runs = [package_of(frame.f_code.co_filename) for frame in suspect.frames]
+    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    made = [package_of(code.co_filename) for code in frames if isinstance(code, CodeType)]
+    maker = next((package for package in made if package not in {"", _OURS}), None)
+    if None in runs or (maker is None and (made or not any(runs))):
+        return frozenset()
+    return frozenset(package for package in (maker, *runs) if package and package != _OURS)
+
+
+def _first_of_its_line(scope: Scope, suspect: Suspect, holder: Holder, leak: Leak) -> _Kept | None:
+    """Return what the same line started in another test, for another holder that is alive; note this one if none."""
+    loop = id(suspect.starts[0].get_loop()) if holder.kind == "loop" else 0
+    kept = _KEPT.setdefault((_line(suspect), loop), [])
+    kept[:] = [one for one in kept if one.is_alive() and one.thing() is not None]
+    thing = _referable(holder.thing, suspect)
+    other = next((one for one in kept if one.thing() is not thing and one.test is not scope.owner.root), None)
+    if other is None:
+        kept.append(_Kept(weakref.ref(thing), leak, scope.owner.root, suspect.is_alive))
+    return other
+
+
+def _referable(thing: Any, suspect: Suspect) -> Any:
+    try:
+        weakref.ref(thing)
+    except TypeError:
+        return suspect.starts[0]
+    return thing
+
+
+def _line(suspect: Suspect) -> tuple[Any, ...]:
+    """Return the innermost line of a library that started something."""
+    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    for code, lasti in zip(frames[::2], frames[1::2], strict=True):
+        if isinstance(code, CodeType) and package_of(code.co_filename) not in {"", _OURS}:
+            return code.co_filename, code.co_qualname, lasti
+    return tuple(frame.f_code for frame in suspect.frames[-1:])
+
+
+def _second(scope: Scope, leak: Leak, first: _Kept) -> Leak:
+    """Return the leak of a second holder; the first is one by now, too."""
+    remedy = "Close each, or share one."
+    said = "The same line made another one in an earlier test, which is still alive: nobody closes them."
+    scope.leaks.append(replace(first.leak, diagnosis="It is the one of an earlier test.", remedy=remedy))
+    return replace(leak, diagnosis=said, remedy=remedy)
+
+
+def _of_client(leak: Leak, client: Any) -> Leak:
+    """Return a leak that names the object whose it is, and how that is closed."""
+    if client is None or (closer := closer_of(type(client))) is None:
+        return leak
+    kind = type(client)
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    return replace(leak, diagnosis=f"It is part of {name}.", remedy=_remedy(closer))
+
+
+def _remedy(closer: Closer) -> str:
+    awaits, method = closer.call.startswith("await "), closer.call.removeprefix("await ")
+    call = f"{'await ' if awaits else 'call '}its {method.removeprefix('.')}"
+    return f"Use it in `{closer.statement}`, or {call}." if closer.statement else f"{call[0].upper()}{call[1:]}."
+
+
+def _arguments(frame: FrameType) -> Iterator[Any]:
+    """Yield what a function was called with, and what its closure holds."""
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount
+    values = frame.f_locals
+    for name in (*code.co_varnames[:count], *code.co_freevars):
+        if name in values:
+            yield values[name]
+
+
+def _objects(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the objects of libraries behind values: those of bound methods, and those that weak references mean."""
+    for value in values:
+        thing = _unwrapped(value)
+        if thing is not None and not issubclass(type(thing), type) and package_of_type(type(thing)):
+            yield thing
+
+
+def _functions(values: Iterable[Any]) -> list[CodeType]:
+    """Return the code of the functions among values."""
+    codes = (_code(value.func if issubclass(type(value), functools.partial) else value) for value in values)
+    return [code for code in codes if code is not None]
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return the object that a value stands for: that of a bound method, or what a weak reference means."""
+    if issubclass(type(value), functools.partial):
+        value = value.func
+    if issubclass(type(value), weakref.ref):
+        value = value()
+    return value.__self__ if issubclass(type(value), types.MethodType) else value
+
+
+def _code(value: Any) -> CodeType | None:
+    kind = type(value)
+    if issubclass(kind, types.FunctionType | types.MethodType):
+        code: CodeType = value.__code__
+        return code
+    if issubclass(kind, types.CoroutineType):
+        awaited: CodeType = value.cr_code
+        return awaited
+    return None
