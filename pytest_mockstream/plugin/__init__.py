@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         from .leak_check import register  # it brings asyncio, which runs without the check need not load
 
-        register(config, settings["leaks"], settings["grace"], settings["report"])
+        register(config, settings["leaks"], settings["grace"], settings["report"], settings["known"])
 
 
 def _says_something(config: pytest.Config) -> bool:

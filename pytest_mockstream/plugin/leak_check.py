@@ -37,7 +37,7 @@ _DISTRIBUTORS = ("dsession", "pytest_forked")  # they run tests in other process
 _PLAN = pytest.StashKey[Plan]()
 
 
-def register(config: pytest.Config, mode: str, grace: float, report: str | None) -> None:
+def register(config: pytest.Config, mode: str, grace: float, report: str | None, known: str | None) -> None:
     """Switch the leak check on.
 
     Args:
@@ -45,20 +45,34 @@ def register(config: pytest.Config, mode: str, grace: float, report: str | None)
         mode: ``"error"`` or ``"warn"``.
         grace: seconds.
         report: where to write the JSON report, or None.
+        known: the file of known leaks, or None.
 
     Raises:
-        pytest.UsageError: the ini file says what is not legal, or the report cannot be written.
+        pytest.UsageError: the ini file says what is not legal, the report cannot be written, or the known leaks cannot
+            be read.
+    """
+    check = LeakPlugin(config, mode, plan_of(config, grace), report)
+    if report is not None and not hasattr(config, "workerinput"):
+        from .leak_summary import check_writable
+
+        check_writable(report)
+    if known is not None or config.getoption("mockstream_known_update"):
+        check.verdicts().know(known)
+    config.pluginmanager.register(check, "mockstream-leaks")
+
+
+def plan_of(config: pytest.Config, grace: float) -> Plan:
+    """Return how a test without markers is judged.
+
+    Raises:
+        pytest.UsageError: the ini file says what is not legal.
     """
     plan = Plan(grace, contain=config.getini("mockstream_contain"))
     if any(map(config.getini, ("mockstream_leak_ignore", "mockstream_leak_kinds", "mockstream_exit_grace"))):
         from .leak_markers import plan_of_run
 
         plan = plan_of_run(config, plan)
-    if report is not None and not hasattr(config, "workerinput"):
-        from .leak_summary import check_writable
-
-        check_writable(report)
-    config.pluginmanager.register(LeakPlugin(config, mode, plan, report), "mockstream-leaks")
+    return plan
 
 
 class LeakPlugin:
@@ -66,7 +80,7 @@ class LeakPlugin:
 
     Attributes:
         config: of the run.
-        mode: ``"error"`` or ``"warn"``.
+        mode: ``"error"`` or ``"warn"``; ``"off"`` where only tests that ask for it are judged.
         default: how a test without markers is judged.
         report: where to write the JSON report, or None.
         watch: sees what is started.
@@ -109,13 +123,32 @@ class LeakPlugin:
 
     # The session.
 
+    def start(self) -> None:
+        """Begin to watch, and prove at the first time that what leaks is seen.
+
+        Raises:
+            pytest.UsageError: it is not, where it has to be.
+        """
+        self.watch.start()
+        if not self.sees:
+            seen = sees(self.watch)
+            self.sees = {**seen, "streams": True}
+            if not all(seen.values()):
+                self.verdicts().say_blind()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._end_streams()
+        self.watch.stop()
+
+    def end_session(self, status: int) -> None:
+        """Say which status the process ends with."""
+        if self._verdicts is not None:
+            self._verdicts.end_session(status)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        self.watch.start()
-        seen = sees(self.watch)
-        self.sees = {**seen, "streams": True}
-        if not all(seen.values()):
-            self.verdicts().say_blind()
+        self.start()
         if self._optional:
             self.verdicts().look_for_kinds()
         if self.report is not None:
@@ -140,10 +173,12 @@ class LeakPlugin:
         self._interrupt()
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        self._end_streams()
-        if self._verdicts is not None:
-            self._verdicts.end_session(int(exitstatus))
-        self.watch.stop()
+        self.end_session(int(exitstatus))
+        self.stop()
+
+    def asserts(self, item: pytest.Item) -> bool:
+        """Tell whether a test has the marker that makes its leaks errors in any mode."""
+        return item.stash.get(_PLAN, self.default).strict
 
     def judge_by(self, item: pytest.Item, plan: Plan) -> None:
         """Judge a test as its markers say."""
@@ -212,6 +247,9 @@ class LeakPlugin:
     def _wide_owner(self, fixturedef: Any, kind: str, request: Any) -> Owner:
         owner = Owner(f"fixture:{fixturedef.argname}:{kind}")
         self.watch.begin_owner(owner)
+        if self.mode == "off":  # whatever it leaves is judged nowhere
+            self._wide.append((fixturedef, owner))
+            return owner
         self.wide_plans[owner.label] = self._plan_of_node(request.node)
         request.addfinalizer(partial(self._end_owner, owner))  # the first to be added is the last to be called
         self._wide.append((fixturedef, owner))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,25 @@ class LeakSummary:
         terminalreporter.section("leaks")
         for line in self._lines():
             terminalreporter.write_line(line)
+        if _is_undecided(terminalreporter.config):
+            for line in self._advice():
+                terminalreporter.write_line(line)
+
+    def _advice(self) -> list[str]:
+        """Return what to do about a suite that leaks in many places, for somebody who has decided nothing yet."""
+        counts = Counter(
+            f"{leak['through'] or leak['created_at'] or leak['name']}"
+            for leak in self._collector.leaks
+            if leak["outcome"] == "error"
+        )
+        if len(counts) < _MANY:
+            return []
+        worst = ", ".join(f"{place} ({number})" for place, number in counts.most_common(3))
+        return [
+            f"{len(counts)} lines leak; those with the most: {worst}. To go on from here:",
+            "  let only new leaks fail:  pytest --mockstream-known=leaks.toml --mockstream-known-update",
+            "  report, and fail nobody:  pytest --mockstream-leaks=warn",
+        ]
 
     def _lines(self) -> list[str]:
         sites: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -136,6 +156,16 @@ class LeakSummary:
         markers = self._collector.markers
         lines += [f"{place}: its {markers[place]} is stale, it leaks no more" for place in self._stale]
         return lines
+
+
+_MANY = 3  # lines that leak; whoever has fewer mends them
+
+
+def _is_undecided(config: pytest.Config) -> bool:
+    """Tell whether nobody has said yet what leaks mean in this project."""
+    return all(config.getoption(f"mockstream_{name}") is None for name in ("leaks", "known")) and all(
+        config.getini(f"mockstream_{name}") is None for name in ("leaks", "known")
+    )
 
 
 def check_writable(path: str) -> None:

@@ -21,6 +21,7 @@ from .leak_check import LeakPlugin
 from .leak_exit import end_in_time
 from .leak_markers import exit_grace, expects, said
 from .leak_plan import Plan
+from .leak_ratchet import FLAG, UPDATE, Ratchet
 from .leak_summary import LeakSummary, Verdict, plural
 from .warning import warn
 
@@ -34,16 +35,32 @@ class Verdicts:
         self._check = check
         self._is_debugging = bool(check.config.getoption("usepdb", default=False))  # nobody hurries who debugs
         self._summary: LeakSummary | None = None
+        self._ratchet: Ratchet | None = None
 
     # The session.
 
     def say_blind(self) -> None:
         """Refuse to go on where a leak was to be an error, and a test would pass because nobody can see it."""
+        if self._check.mode == "off":
+            self._check.watch.stop()
+            raise pytest.UsageError(f"@pytest.mark.assert_no_leaks asks for the leak check, which {self._cannot_see()}")
         if self._check.mode == "error":
             self._check.watch.stop()
             msg = f"--mockstream-leaks=error {self._cannot_see()}; use --mockstream-leaks=warn or off"
             raise pytest.UsageError(msg)
         warn(self._check.config, None, f"--mockstream-leaks=warn {self._cannot_see()}")
+
+    def know(self, path: str | None) -> None:
+        """Let the leaks that a file knows fail nobody.
+
+        Raises:
+            pytest.UsageError: there is no such file, or it says what is not legal.
+        """
+        if path is None:
+            msg = f"{UPDATE} updates the file that {FLAG} names: give that, too"
+            raise pytest.UsageError(msg)
+        self._ratchet = Ratchet(self._check.config, path)
+        self._check.config.pluginmanager.register(self._ratchet, "mockstream-known")
 
     def refuse_blind(self, item: pytest.Item) -> None:
         """Refuse a test whose marker asks for what cannot be seen."""
@@ -76,7 +93,7 @@ class Verdicts:
 
     def end_session(self, status: int) -> None:
         """Let the process end with a status, whatever thread that failed a test would keep it."""
-        if self._check.mode == "error":
+        if self._check.mode != "warn":
             end_in_time(exit_grace(self._check.config), status)
 
     # One test.
@@ -117,6 +134,8 @@ class Verdicts:
     def ignored(self, leak: Leak) -> bool:
         """Tell whether something is left on purpose."""
         check, plan = self._check, self.plan_of(leak)
+        if check.mode == "off" and not plan.strict:
+            return True
         if leak.kind not in plan.kinds or matches(leak, plan.ignore):
             return True
         if leak.name == _PRODUCER and check.newly_open():  # the stream that it feeds is what was left
@@ -144,12 +163,17 @@ class Verdicts:
         self.collect()
         verdict = Verdict(
             check.config.pluginmanager,
-            [_as_dict(leak, item.nodeid, report, outcome) for leak, outcome in found],
+            [self._as_dict(leak, item.nodeid, report, outcome) for leak, outcome in found],
             exemption,
             "\n".join(texts),
             failed=check.has_failed,
         )
         check.config.pluginmanager.register(verdict)
+
+    def _as_dict(self, leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:
+        counts = {"tasks": list(report.counts.tasks), "threads": list(report.counts.threads)}
+        found = {"test": test, **leak.as_dict(), "counts": counts, "outcome": outcome}
+        return found if self._ratchet is None else {**found, "fingerprint": self._ratchet.fingerprint(leak)}
 
     def _tell(self, item: pytest.Item, report: LeakReport) -> list[tuple[Leak, str]]:
         """Tell everybody about leaks; return what becomes of each."""
@@ -160,7 +184,7 @@ class Verdicts:
         return judged
 
     def outcome(self, leak: Leak) -> str:
-        """Return what becomes of a leak: ``"error"``, ``"warn"``, ``"allowed"`` or ``"expected"``."""
+        """Return what becomes of a leak: ``"error"``, ``"warn"``, ``"allowed"``, ``"expected"`` or ``"known"``."""
         plan = self.plan_of(leak)
         if expects(plan, leak):
             return "expected"
@@ -168,6 +192,8 @@ class Verdicts:
             return "warn"
         if plan.allowed is not None:
             return "allowed"
+        if self._ratchet is not None and self._ratchet.knows(leak):
+            return "known"
         return "error" if self._check.mode == "error" or plan.strict or plan.expected is not None else "warn"
 
 
@@ -196,8 +222,3 @@ def _end_stream(request: Any) -> None:
     entry = _entry(request)
     if entry.settle("cancelled") and entry.progress is not None:
         entry.progress.stop(End.CANCELLED)
-
-
-def _as_dict(leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:
-    counts = {"tasks": list(report.counts.tasks), "threads": list(report.counts.threads)}
-    return {"test": test, **leak.as_dict(), "counts": counts, "outcome": outcome}

@@ -5,7 +5,7 @@ Loaded with the first test that has one of our markers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,12 +23,25 @@ def read(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
     for item in items:
         names = {marker.name for marker in item.iter_markers()}
         mistakes = [*_in_settings(item), *(_in_sweep(item) if "mockstream_sweep" in names else ())]
-        if (leaks := plugins.get_plugin("mockstream-leaks")) is not None:
+        if (leaks := plugins.get_plugin("mockstream-leaks") or _opted_in(config, names)) is not None:
             mistakes += _in_leak_markers(item, leaks)
         if mistakes:
             bad.mistakes[item.nodeid] = list(dict.fromkeys(mistakes))
     if bad.mistakes and not plugins.is_registered(bad):
         plugins.register(bad, "mockstream-bad-markers")
+
+
+def _opted_in(config: pytest.Config, names: Collection[str]) -> LeakPlugin | None:
+    """Return the leak check of a run in which it is off, if a test with these markers asks for it."""
+    if "assert_no_leaks" not in names:
+        return None
+    from .leak_opt_in import OptIn
+
+    plugins = config.pluginmanager
+    if (opt_in := plugins.get_plugin("mockstream-opt-in")) is None:
+        plugins.register(opt_in := OptIn(config), "mockstream-opt-in")
+    check: LeakPlugin = opt_in.check
+    return check
 
 
 def _in_settings(item: pytest.Item) -> Iterator[str]:

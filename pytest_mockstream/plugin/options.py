@@ -58,6 +58,7 @@ SETTINGS = (
     ),
     Setting("grace", "the longest to wait for what a test left running to end by itself", "TIME", 0.2, False),
     Setting("report", "write what leaked, as JSON, to this file", "PATH", None, False),
+    Setting("known", "the leaks that the suite has today are in this file: only new ones fail", "PATH", None, False),
 )
 
 _LEAK_IGNORE = (
@@ -68,6 +69,7 @@ _LEAK_KINDS = (
     "which kinds of leaks to look for besides tasks, threads and streams: some of asyncgen, coroutine, exception, loop,"
     " process, reader, server, socket, timer"
 )
+_KNOWN_UPDATE = "write that file if it is not there, or take out of it what leaks no more"
 _EXIT_GRACE = (
     "how long pytest waits, when it is done, for a thread that failed a test and is no daemon, before it ends without"
     " it (default: 5)"
@@ -83,6 +85,7 @@ def add_options(parser: pytest.Parser) -> None:
         default = "" if setting.default is None else f" (default: {setting.default})"
         group.addoption(setting.flag, metavar=setting.metavar, default=None, help=setting.help + default)
         parser.addini(setting.ini, setting.help + default, type="string", default=None)
+    group.addoption("--mockstream-known-update", action="store_true", default=False, help=_KNOWN_UPDATE)
     parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
     parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
     parser.addini("mockstream_exit_grace", _EXIT_GRACE, type="string", default="")

@@ -36,6 +36,7 @@ _PARSERS: dict[str, Callable[[object, str], Any]] = {
     "leaks": one_of("error", "warn", "off"),
     "grace": duration,
     "report": _path,
+    "known": _path,
 }
 
 #: What the ``mockstream`` marker takes.
@@ -55,6 +56,7 @@ class Settings:
         leaks: ``"error"``, ``"warn"`` or ``"off"``.
         grace: seconds.
         report: where to write the JSON report, or None.
+        known: the file of known leaks, or None.
     """
 
     pacing: Pacing
@@ -64,6 +66,7 @@ class Settings:
     leaks: str
     grace: float
     report: str | None
+    known: str | None
 
 
 def parse_level(given: Mapping[str, object], *, spell: Callable[[Setting], str]) -> dict[str, Any]:
