@@ -1,7 +1,33 @@
-"""``python -m pytest_mockstream``."""
+"""``python -m pytest_mockstream``: the commands, each of them loaded when it is asked for."""
 
+from __future__ import annotations
+
+import argparse
 import sys
+from importlib import import_module
 
-from .doors.server.serve import main
+#: What each does, and where its ``main`` is.
+_COMMANDS = {
+    "serve": ("play a script file over HTTP", ".doors.server.serve"),
+}
 
-sys.exit(main())
+
+def _main() -> int:
+    listed = "\n".join(f"  {name:<8} {does}" for name, (does, _) in _COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_mockstream",
+        description=f"Fake LLM streams without pytest. Commands, each with a --help of its own:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND", choices=_COMMANDS, help="one of the above")
+    parser.add_argument("arguments", metavar="...", nargs=argparse.REMAINDER, help="of the command")
+    options = parser.parse_args()
+    try:
+        command = import_module(_COMMANDS[options.command][1], __package__)
+    except ModuleNotFoundError as error:  # of an optional library; it says what to install
+        parser.error(str(error))
+    status: int = command.main(options.arguments)
+    return status
+
+
+sys.exit(_main())

@@ -45,15 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pytest_mockstream", description="Fake LLM streams without pytest.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serve = commands.add_parser("serve", help="play a script file over HTTP", description=_serve.__doc__)
-    serve.add_argument("script", metavar="SCRIPT.toml", help="the scripts, in TOML; read again whenever it changes")
-    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine only)")
-    serve.add_argument(
+    parser = argparse.ArgumentParser(prog="python -m pytest_mockstream serve", description=_serve.__doc__)
+    parser.add_argument("script", metavar="SCRIPT.toml", help="the scripts, in TOML; read again whenever it changes")
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s, this machine only)")
+    parser.add_argument(
         "--port", type=port_number, default=8000, help="port to bind, 0 for a free one (default: %(default)s)"
     )
-    serve.add_argument("--check", action="store_true", help="say what is wrong with the file, and serve nothing")
+    parser.add_argument("--check", action="store_true", help="say what is wrong with the file, and serve nothing")
     return parser
 
 
