@@ -9,6 +9,7 @@ from importlib import import_module
 #: What each does, and where its ``main`` is.
 _COMMANDS = {
     "serve": ("play a script file over HTTP", ".doors.server.serve"),
+    "doctor": ("say what works here and what does not", ".doctor"),
 }
 
 

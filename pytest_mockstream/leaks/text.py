@@ -66,7 +66,7 @@ def exemption(leaks: Iterable[Leak]) -> str:
 
 
 _GIVEN_BY_PYTHON = re.compile(
-    r"(Task|Thread|ThreadPoolExecutor|Dummy)-\d+\b.*|asyncio_\d+|AnyIO worker thread|_thread \d+|job of a pool"
+    r"(Task|Thread|ThreadPoolExecutor|Dummy)-(\d+|N)\b.*|asyncio_\d+|AnyIO worker thread|_thread \d+|job of a pool"
 )
 
 

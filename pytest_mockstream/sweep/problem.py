@@ -87,9 +87,9 @@ def leaked(report: LeakReport) -> Problem:
     unnumbered = [replace(leak, name=_NUMBER.sub(r"\1-N", leak.name)) for leak in report.leaks]
     things = "1 thing" if len(unnumbered) == 1 else f"{len(unnumbered)} things"
     text = "\n".join([f"it left {things} running, still there after {report.grace:.2f} s:", *entries(unnumbered)])
-    return Problem(
-        text, hint=f"To exempt what is meant to live on: ignore={creators(unnumbered)!r}.", leaks=report.leaks
-    )
+    keys = creators(unnumbered)
+    exemption = f"ignore={keys!r}" if keys else "give it a name, and exempt that"
+    return Problem(text, hint=f"To exempt what is meant to live on: {exemption}.", leaks=report.leaks)
 
 
 def reported_success(fault: object, returned: object) -> Problem:

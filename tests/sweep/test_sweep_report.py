@@ -65,7 +65,7 @@ async def test_leak_is_said_with_its_place_its_reason_and_what_to_do() -> None:
                       task 'Task-N' waits at planted.py:{line(planted.pump, "pump")} in pump: await asyncio.Event().wait()  # pump
                         created at planted.py:{line(buggy, "here") - 1} in started_before_try
                         It waits for an event that nobody sets. Set the event, or cancel and await it.
-          To exempt what is meant to live on: ignore=['started_before_try'].
+          To exempt what is meant to live on: ignore=['sweep.planted.pump'].
           2 of 3 points were left out (max_points or point).
           To run one alone: point=1.
         """
