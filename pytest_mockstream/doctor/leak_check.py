@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterator
 
 from pytest_mockstream import MockStreamClient
-from pytest_mockstream.leaks import DEFAULT_KINDS, KINDS, LeakWatch, sees
+from pytest_mockstream.leaks import DEFAULT_KINDS, KINDS, LeakWatch, finds, sees
 
 from .report import Entry
 
@@ -16,7 +16,8 @@ def look() -> Iterator[Entry]:
     watch = LeakWatch()
     watch.start()
     try:
-        seen = {**sees(watch), "streams": _sees_stream()}
+        glance = sees(watch)
+        seen = {**(glance if all(glance.values()) else finds(watch)), "streams": _sees_stream()}
         optional = watch.can_see({*KINDS} - {*DEFAULT_KINDS})
     finally:
         watch.stop()

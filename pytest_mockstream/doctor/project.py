@@ -125,7 +125,7 @@ def _given(config: pytest.Config, declared: _Declared) -> dict[str, tuple[Any, s
             given[name] = value, _source_of_option(config, _flag(name))
             continue
         try:
-            value = config.getini(name)
+            value = config.getini(name) if name in declared.inis else None
         except (pytest.UsageError, TypeError, ValueError) as error:  # which one depends on pytest's version
             given[name] = error, _source_of_ini(config, name)
             continue

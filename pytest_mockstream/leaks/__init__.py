@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from .ignore import Ignore, compile_ignores, matches
     from .judge_threads import convicted_threads
     from .owner import OWNER, Owner
+    from .proof import finds
+    from .report import LeakReport, creators, entries, place
     from .scope import Policy, Scope
     from .settle import turn
     from .stacks import frames_of, frames_of_thread, module_of, spellings, user_site
-    from .text import creators, entries, place
-    from .values import DEFAULT_KINDS, KINDS, Leak, LeakReport
+    from .values import DEFAULT_KINDS, KINDS, Leak
     from .watch import LeakWatch
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "convicted_threads",
     "creators",
     "entries",
+    "finds",
     "frames_of",
     "frames_of_thread",
     "leak_check",
@@ -54,6 +56,7 @@ __all__ = [
 _HOMES = {
     "blame": "report_of",
     "canary": "sees",
+    "proof": "finds",
     "check": "leak_check",
     "ignore": "Ignore compile_ignores matches",
     "judge_threads": "convicted_threads",
@@ -61,8 +64,8 @@ _HOMES = {
     "scope": "Policy Scope",
     "settle": "turn",
     "stacks": "frames_of frames_of_thread module_of spellings user_site",
-    "text": "creators entries place",
-    "values": "DEFAULT_KINDS KINDS Leak LeakReport",
+    "report": "LeakReport creators entries place",
+    "values": "DEFAULT_KINDS KINDS Leak",
     "watch": "LeakWatch",
 }
 

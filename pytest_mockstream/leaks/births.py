@@ -1,16 +1,14 @@
-"""Every task, thread and pool that is started, with who started it and where.
+"""Notes every task, thread and pool that is started: who started it, and where. It judges nothing.
 
-The wall: notes births and judges nobody. A birth costs a short walk up the frames; lines are worked out only for what
-is reported.
+Noting a birth takes a short walk up the frames; line numbers are worked out only for what is reported.
 
 Theory of operation: a task's birth is a weak reference to it, plus a strong one to its coroutine. Once the task is
-done its coroutine is an empty shell, so nothing of the user's is kept; while it waits, its coroutine holds the future
-that it awaits, and that future holds the task: a pending task cannot be collected before it was judged. A thread
+done, its coroutine is an empty shell, so nothing of the user's is kept. While it waits, its coroutine holds the future
+that it awaits, and that future holds the task, so a pending task cannot be collected before it was judged. A thread
 carries its birth as an attribute.
 
-Up to CPython 3.13 each task enters a register of asyncio's that can be listened to. From 3.14 on the loops are listened
-to instead, as they create tasks; and what was made without a loop's ``create_task`` is found when somebody looks, among
-all tasks of the loops that were seen at work. Its context tells whose it is, and nothing tells where it was made.
+Up to CPython 3.13, asyncio registers each task in a set whose ``add`` can be replaced. From 3.14 on, ``create_task`` of
+the loops is wrapped instead; see ``hidden_tasks``.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """

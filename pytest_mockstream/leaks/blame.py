@@ -1,12 +1,13 @@
-"""Whose a thing is that a test or block left, and what is said of it."""
+"""Decides who is blamed for what was left, counts what is alive, and makes the report of a scope."""
 
 from __future__ import annotations
 
 from . import interpreter
 from .births import BIRTHS
 from .owner import Owner
+from .report import LeakReport
 from .scope import Scope
-from .values import Counts, LeakReport
+from .values import Counts
 
 _MAIN = 1  # the main thread, which nobody started
 

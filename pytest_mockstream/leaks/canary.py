@@ -4,8 +4,8 @@ What is proved, on this interpreter and with whatever has replaced parts of it: 
 birth, with its owner and the line that made it, and is found pending afterwards; closing its loop is noticed before
 that ends the task, and it is found there, too; a thread is noted at birth, with its owner, and is missed by the glance
 that lets clean tests go. These are the records that every verdict goes by, and that depend on private names. Not
-proved: what the judge makes of such records, which is our own code alone and the same everywhere. It is loaded where
-this fails, and its own proof counts then.
+proved: what the judge makes of such records, which is our own code alone and the same everywhere. Where
+this fails, the proof that the judge itself gives counts; see ``proof``.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
@@ -28,13 +28,8 @@ NAME = "mockstream canary"
 
 
 def sees(watch: LeakWatch) -> dict[str, bool]:
-    """Return which kinds of leaks a watch that was started can see."""
-    seen = {"tasks": _is_noted(watch, _notes_task), "threads": _is_noted(watch, _notes_thread)}
-    if not all(seen.values()):
-        from .proof import sees
-
-        seen = sees(watch)
-    return seen
+    """Return which kinds of leaks a watch that was started can see, as far as a glance tells."""
+    return {"tasks": _is_noted(watch, _notes_task), "threads": _is_noted(watch, _notes_thread)}
 
 
 def _is_noted(watch: LeakWatch, look: Callable[[LeakWatch, Scope], bool]) -> bool:

@@ -1,7 +1,4 @@
-"""``leak_check``: the check for a block of code, without pytest.
-
-The wall: opens a scope around a block, and raises what was found.
-"""
+"""``leak_check``: the check for a block of code, without pytest."""
 
 from __future__ import annotations
 
@@ -15,8 +12,9 @@ from pytest_mockstream._base.errors import LeakError
 from .blame import report_of
 from .ignore import compile_ignores, matches
 from .owner import OWNER, Owner
+from .report import LeakReport
 from .scope import Policy, Scope
-from .values import Leak, LeakReport
+from .values import Leak
 from .watch import LeakWatch
 
 

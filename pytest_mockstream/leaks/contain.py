@@ -1,10 +1,8 @@
-"""End tasks that leaked: those of a loop that closes, and those that somebody wants contained.
+"""Ends tasks that leaked: those of a loop that is being closed, and those that somebody wants contained.
 
-The wall: acts on what was judged already, and says which tasks would not die.
-
-Theory of operation: a task is cancelled three times at most and given a moment each time. One that swallows that has
-its coroutine closed, which it can refuse only by swallowing ``GeneratorExit`` too; then it is detached: asyncio forgets
-it, so that the closing of its loop does not wait for it for ever.
+Theory of operation: a task is cancelled up to three times, with a moment after each. If it swallows that, its coroutine
+is closed, which it can only refuse by swallowing ``GeneratorExit`` as well. Then it is abandoned: asyncio forgets it,
+so that closing its loop does not wait for it for ever.
 """
 
 from __future__ import annotations

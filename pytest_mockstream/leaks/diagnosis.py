@@ -1,7 +1,7 @@
-"""Why something does not end, and what to do: said only where it is certain.
+"""Says why something does not end, and what to do about it, only where that is certain.
 
-The wall: looks at frames that wait, knows the standard library's waits by their code objects, and never guesses from
-names in the user's code.
+It recognises the waits of the standard library by their code objects, and those of other modules by module and name. It
+never guesses from names in the user's code.
 """
 
 from __future__ import annotations

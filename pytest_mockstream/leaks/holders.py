@@ -1,13 +1,13 @@
-"""Who holds what is left: something that lives as long as the process or the loop, a wider fixture, or nobody.
+"""Finds what holds a thing that is left: something that lasts, a wider fixture, or nothing but a test's own objects.
 
-Knows no library by name, and changes nothing. It searches the heap, which takes long, so it is asked only about what is
+It knows no library by name, and changes nothing. It searches the heap, which is slow, so it is only asked about what is
 still there when its time is up.
 
-Theory of operation: the search begins with the thing itself and with its client, the object whose method it runs, and
-goes on to whatever refers to these, one level at a time, until it meets a root: a module's globals, a class, the cache
-of a function, a thread-local or context variable, an attribute that somebody put on the event loop, or the value of a
-fixture that is still in use. What asyncio and threading keep of everything that runs (timers, registers, futures, the
-frames of others) holds nothing in this sense, and neither does a weak dictionary, except for one entry a loop.
+Theory of operation: the search begins with the thing itself and with its client, the object whose method it runs. It
+goes on to whatever refers to these, one level at a time, until it meets a root: the globals of a module, a class, the
+cache of a function, a thread-local or context variable, an attribute that somebody put on the event loop, or the value
+of a fixture that is still in use. What asyncio and threading keep of everything that runs (timers, registers, futures,
+other frames) does not count, and neither does a weak dictionary, except for its entry for an event loop.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The verdict on tasks: candidates are what is alive, the owner decides who is blamed, and what ends in time is let go.
+"""Decides about tasks: what is alive is a candidate, its owner is blamed, and what ends in time is no leak.
 
-The wall: brings the parts together for one scope; knows no pytest. It observes: only what fails its scope may be ended,
-and of that only what would end anyway, with the loop that is closed, unless the scope wants it contained.
+It observes. Only what fails its scope may be ended, and of that only what would end anyway, with a loop that is being
+closed, unless the scope wants it contained.
 """
 
 from __future__ import annotations

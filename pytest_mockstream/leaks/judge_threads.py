@@ -1,10 +1,7 @@
-"""The verdict on threads, and on the jobs of pools.
+"""Decides about threads, and about the jobs of pools. No thread is ever ended.
 
-The wall: brings the parts together for one scope; knows no pytest. No thread is ever ended.
-
-Theory of operation: what came is told from ``threading``'s records, from how many threads there are and from the
-births that were seen. Where a thread stands is looked at only once it is suspected: a test that leaves nothing takes no
-frames.
+Theory of operation: new threads are found from the records of ``threading``, from the number of threads and from the
+births that were noted. Stacks are only looked at for suspects, so a test that leaves nothing takes no frames.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The optional kinds: what is neither a task nor a thread, and can be left behind, too.
+"""The optional kinds: what can be left behind besides tasks, threads and streams.
 
-The wall: notes births of these kinds and tells which of them are still open. Nothing is patched before a test asks for
-one of them. Loops other than asyncio's own (uvloop) do not show their timers, readers, generators and servers.
+Nothing is patched before a test asks for one of them. Loops other than asyncio's own (uvloop) do not show their timers,
+readers, generators and servers.
 
-Checked against CPython 3.11, 3.12 and 3.13: ``TimerHandle._scheduled``, ``Task._log_traceback`` and
+Checked against CPython 3.11 to 3.15: ``TimerHandle._scheduled``, ``Task._log_traceback``,
 ``BaseEventLoop._asyncgen_firstiter_hook`` and ``warnings._warn_unawaited_coroutine`` have no public counterpart.
 """
 

@@ -1,8 +1,8 @@
-"""What a library keeps for the process, and what a wider fixture keeps, is not the test's that happened to be first.
+"""Keeps a test from being blamed for what a library keeps for the process, or what a wider fixture keeps.
 
-Decides about one suspect at a time whose time is up. A library's own task or thread that something lasting holds is a
-singleton: it fails nobody and is listed. A leak accumulates and a singleton does not: a second holder that the same
-line makes in another test, while the first is alive, convicts both.
+It decides about one suspect at a time, when its time is up. A library's own task or thread that something lasting holds
+is a singleton: it fails nobody and is listed. A leak accumulates and a singleton does not: if the same line makes a
+second one in another test while the first is alive, both are leaks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Who a task or a thread is credited to.
 
-The wall: names and links only; nothing here looks at tasks, threads or pytest. An owner travels in a ``ContextVar``: a
-task inherits it with its creator's context.
+An owner travels in a ``ContextVar``: a task inherits it with the context of whatever created it.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """

@@ -21,7 +21,7 @@ from .values import Leak
 from .watch import LeakWatch
 
 
-def sees(watch: LeakWatch) -> dict[str, bool]:
+def finds(watch: LeakWatch) -> dict[str, bool]:
     """Return which kinds of leaks a watch that was started can see."""
     return {"tasks": _told(watch, _sees_task), "threads": _told(watch, _sees_thread)}
 

@@ -1,7 +1,4 @@
-"""What runs on and is no leak: a few named rules, each with its reason.
-
-The wall: each rule looks at one task or thread and says yes or no.
-"""
+"""What keeps running and is no leak: a few named rules, each with its reason and the versions it was checked with."""
 
 from __future__ import annotations
 

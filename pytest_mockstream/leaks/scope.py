@@ -1,6 +1,6 @@
-"""One test, or one block, that is judged: what it began with, and what it leaves.
+"""One test, or one block, that is being judged: what was there before, and what it has left.
 
-The wall: keeps the baseline and decides whose a thing is; waiting and ending are done elsewhere.
+Decides whether anything is left at all, in a few comparisons. Waiting, blaming and ending are done elsewhere.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """

@@ -1,9 +1,7 @@
-"""Wait, by event, for what is still running: at most until a deadline that all suspects share.
+"""Waits for what is still running, until a deadline that all suspects share. It judges nothing.
 
-The wall: waits and ends; judges nothing.
-
-Theory of operation: an idle loop is pumped, in its own time, so that a task which is about to end can; a loop that
-runs in another thread, or in this one further up the stack, is only watched.
+Theory of operation: an idle event loop is run for a while, by its own clock, so that a task that is about to end can do
+so. A loop that runs in another thread, or further up this thread's stack, is only watched.
 """
 
 from __future__ import annotations

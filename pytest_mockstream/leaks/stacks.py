@@ -1,7 +1,4 @@
-"""Where a task or a thread stands, and where it came from.
-
-The wall: reads frames, and turns them into places; judges nothing.
-"""
+"""Where a task or a thread waits, and where it was created, read from frames."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a leak is, as a value.
-
-The wall: frozen data and its text form as JSON; no object that leaked is held.
-"""
+"""A leak, as a value. It holds nothing of what leaked."""
 
 from __future__ import annotations
 
@@ -85,31 +82,3 @@ class Counts(NamedTuple):
 
     tasks: tuple[int, int] = (0, 0)
     threads: tuple[int, int] = (0, 0)
-
-
-_NONE_COUNTED = Counts()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeakReport:
-    """Everything that one test, fixture or block left running.
-
-    Attributes:
-        leaks: in the order they were started, tasks first.
-        counts: before and after.
-        grace: seconds that were waited at most.
-        title: what leaked: the name of the test, or "the block".
-    """
-
-    leaks: tuple[Leak, ...] = ()
-    counts: Counts = _NONE_COUNTED
-    grace: float = 0.2
-    title: str = "the block"
-
-    def __bool__(self) -> bool:
-        return bool(self.leaks)
-
-    def __str__(self) -> str:
-        from .text import render
-
-        return render(self)

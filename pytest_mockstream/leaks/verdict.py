@@ -1,4 +1,4 @@
-"""The whole verdict on a scope, in the order in which it has to come: tasks, streams, threads, optional kinds."""
+"""Judges a scope as a whole, in the order that matters: tasks, streams, threads, optional kinds."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""The watch that stands beside a session: it opens a scope for each test, and judges it when it is over.
+"""Watches a session: opens a scope for each test, and has it judged when the test is over. It knows no pytest.
 
-The wall: knows no pytest; the plugin tells it when something begins and ends.
-
-Theory of operation: a loop that dies with its test is judged just before ``asyncio.Runner.close``, which would cancel
-all its tasks without a word. Everything else is judged when the test is over. A forked child takes no part.
+Theory of operation: a loop that dies with its test is judged just before ``asyncio.Runner.close``, which would silently
+cancel all its tasks. Everything else is judged when the test is over. A forked child takes no part.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_mockstream.leaks import Leak, LeakReport, Scope, matches, module_of, report_of, spellings, turn
+from pytest_mockstream.leaks import Leak, LeakReport, Scope, finds, matches, module_of, report_of, spellings, turn
 
 from .leak_check import LeakPlugin
 from .leak_exit import end_in_time
@@ -38,6 +38,10 @@ class Verdicts:
         self._ratchet: Ratchet | None = None
 
     # The session.
+
+    def seen_by_judge(self) -> dict[str, bool]:
+        """Return which kinds of leaks the judge finds, where the glance at the records has missed one."""
+        return finds(self._check.watch)
 
     def say_blind(self) -> None:
         """Refuse to go on where a leak was to be an error, and a test would pass because nobody can see it."""

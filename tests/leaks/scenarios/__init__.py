@@ -1,4 +1,4 @@
 """Tests that leak and tests that do not, each with the verdict that a user expects of the leak check.
 
-The wall: only the driver runs them, in a pytest of their own; the names are not those of tests.
+Only the driver runs them, in a pytest of their own; the names are not those of tests.
 """

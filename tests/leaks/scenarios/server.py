@@ -1,6 +1,6 @@
 """A server that lives in threads.
 
-The wall: starts nothing before it is made.
+Starts nothing before it is made.
 """
 
 from __future__ import annotations

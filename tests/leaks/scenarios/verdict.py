@@ -1,6 +1,6 @@
 """What a scenario says about itself: which rows it shows, and what the check should say.
 
-The wall: values on functions. Whoever runs the scenarios reads them; the check never sees them.
+Values on functions. Whoever runs the scenarios reads them; the check never sees them.
 """
 
 from __future__ import annotations

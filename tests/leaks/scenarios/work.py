@@ -1,6 +1,6 @@
 """What scenarios leave running, and how all of it ends when the run is over.
 
-The wall: nothing here starts anything by itself.
+Nothing here starts anything by itself.
 """
 
 from __future__ import annotations

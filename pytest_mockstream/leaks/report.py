@@ -1,7 +1,4 @@
-"""The report as text.
-
-The wall: values in, text out; source lines are read from files, nothing else is looked at.
-"""
+"""What one test, fixture or block left running, and the text that says so. Source lines are read from files."""
 
 from __future__ import annotations
 
@@ -9,12 +6,38 @@ import linecache
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pytest_mockstream._base.callsite import CallSite
 
 from .stacks import module_of
-from .values import Leak, LeakReport
+from .values import Counts, Leak
+
+_NONE_COUNTED = Counts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakReport:
+    """Everything that one test, fixture or block left running.
+
+    Attributes:
+        leaks: in the order they were started, tasks first.
+        counts: before and after.
+        grace: seconds that were waited at most.
+        title: what leaked: the name of the test, or "the block".
+    """
+
+    leaks: tuple[Leak, ...] = ()
+    counts: Counts = _NONE_COUNTED
+    grace: float = 0.2
+    title: str = "the block"
+
+    def __bool__(self) -> bool:
+        return bool(self.leaks)
+
+    def __str__(self) -> str:
+        return _render(self)
+
 
 _OWNERS = {
     "test": "",
@@ -27,7 +50,7 @@ _OWNERS = {
 _FATES = {"ended": "Ended now", "abandoned": "Abandoned by its loop, which closes"}
 
 
-def render(report: LeakReport) -> str:
+def _render(report: LeakReport) -> str:
     """Return what leaked, why, and what to do, identical leaks grouped."""
     if not report.leaks:
         return f"{report.title} left nothing running"
