@@ -336,7 +336,10 @@ def owner_of_thread() -> Owner | None:
     """Return the owner of the current thread: of what runs in it in a context of its own."""
     thread = interpreter.current_thread()
     birth = BIRTHS.raw.get(threading.get_ident()) if thread is None else getattr(thread, _ATTRIBUTE, None)
-    return birth.owner if birth is not None else None
+    if birth is not None:
+        return birth.owner
+    # A thread that was started before anybody watched, by a conftest file: what it starts is as much an import's.
+    return IMPORT if thread is not None and interpreter.is_started_by_python(thread) else None
 
 
 def pool_owner(thread: threading.Thread) -> Owner | None:

@@ -106,20 +106,29 @@ class Search:
             for referrer, thing in self._referrers(level):
                 if (found := self._root(referrer, thing, modules)) is not None:
                     return found
-                if id(referrer) not in modules and self._is_passable(referrer):
+                if id(referrer) not in modules and self._is_passable(referrer, thing):
                     self._seen.add(id(referrer))
                     self._below[id(referrer)] = thing
                     following.append(referrer)
             self._levels.append(following)
         return None
 
-    def client(self) -> Any:
-        """Return the outermost object of the library that was met and that can be closed, or None."""
-        for level in reversed(self._levels):
-            for thing in level:
-                if _is_instance_of_library(thing) and closer_of(type(thing)) is not None:
-                    return thing
-        return None
+    def client(self, makers: Sequence[type]) -> type | None:
+        """Return the class of the object of the library that it belongs to and that can be closed, or None.
+
+        That is the outermost of those that were met, unless the object that started it is among them: others may hold
+        that for other reasons. Where that is gone, dropped without being closed, it counts more than its parts.
+
+        Args:
+            makers: the classes whose methods started it, the outermost first.
+        """
+        levels = reversed(self._levels)
+        met = [type(thing) for level in levels for thing in level if _is_instance_of_library(thing)]
+        met = [kind for kind in met if closer_of(kind) is not None]
+        first = next(iter(makers), None)
+        if first is None or any(issubclass(kind, first) for kind in met):
+            return next((kind for kind in met if first is None or issubclass(kind, first)), None)
+        return first if not met or issubclass(met[0], tuple(makers)) else met[0]
 
     def _referrers(self, level: list[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield what refers to the things of a level, each with the one that it refers to."""
@@ -152,13 +161,21 @@ class Search:
             return self._held("loop", f"the event loop's {min(names)}", thing) if names else None
         elif issubclass(kind, type):
             return self._held("class", f"{referrer.__module__}.{referrer.__qualname__}", thing, referrer.__module__)
-        elif kind is _CACHE:
+        elif kind is _CACHE and not self._is_argument(referrer, thing):
             function = getattr(referrer, "__wrapped__", None)
             name = getattr(function, "__qualname__", "")
-            if "<locals>" not in name:
+            if "<locals>" not in name and type(function) is types.FunctionType:  # a method's is its object's
                 module_name = getattr(function, "__module__", None) or ""
                 return self._held("cache", f"{module_name}.{name}", thing, module_name)
         return None
+
+    def _is_argument(self, cache: Any, thing: Any) -> bool:
+        """Tell whether a cache has something as an argument (the ``self`` of a cached method), and not as a result."""
+        keys = {id(key) for part in gc.get_referents(cache) if type(part) is dict for key in part}
+        way = [thing]
+        while (thing := self._below.get(id(thing))) is not None:
+            way.append(thing)
+        return any(id(step) in keys for step in way)
 
     def _held_by_weak_key(self, key: Any, thing: Any) -> Holder | None:
         if issubclass(type(key), asyncio.AbstractEventLoop):
@@ -176,9 +193,11 @@ class Search:
             return None
         return Holder(kind, place, objects[-1] if objects else way[-1])
 
-    def _is_passable(self, referrer: Any) -> bool:
+    def _is_passable(self, referrer: Any, thing: Any) -> bool:
         kind = type(referrer)
         if issubclass(kind, (type, asyncio.AbstractEventLoop)):
+            return False
+        if kind is _CACHE and self._is_argument(referrer, thing):
             return False
         if kind is dict and _has_weak_keys(referrer):
             return False
@@ -210,7 +229,7 @@ class Closer(NamedTuple):
     statement: str
 
 
-_CLOSERS = ("aclose", "close", "shutdown", "stop", "dispose", "disconnect", "terminate", "cancel")
+_CLOSERS = ("aclose", "close", "cleanup", "shutdown", "stop", "dispose", "disconnect", "terminate", "cancel")
 
 
 def closer_of(kind: type) -> Closer | None:
@@ -219,8 +238,45 @@ def closer_of(kind: type) -> Closer | None:
     if name is None:
         return None
     waits = "await " if inspect.iscoroutinefunction(getattr(kind, name)) else ""
-    statement = "async with" if hasattr(kind, "__aenter__") else "with" if hasattr(kind, "__enter__") else ""
+    ways = {"async with": "__aenter__", "with": "__enter__"}
+    if not waits:  # the one that fits the method comes first, where there are both
+        ways = dict(reversed(ways.items()))
+    statement = next((statement for statement, method in ways.items() if hasattr(kind, method)), "")
+    if any((base.__module__, base.__name__) == ("socketserver", "BaseServer") for base in kind.__mro__):
+        statement = ""  # its `with` closes the socket, and ends no serve_forever()
     return Closer(f"{waits}.{name}()", statement)
+
+
+def class_of_method(code: types.CodeType) -> type | None:
+    """Return the class that has code as a method, as far as it can be reached by its name."""
+    path = code.co_qualname.split(".")[:-1]
+    for module in list(sys.modules.values()) if path else ():
+        names = types.ModuleType.__getattribute__(module, "__dict__") if type(module) is types.ModuleType else {}
+        if names.get("__file__") == code.co_filename:
+            thing: Any = names.get(path[0])
+            for name in path[1:]:
+                thing = vars(thing).get(name) if isinstance(thing, type) else None
+            return thing if isinstance(thing, type) else None
+    return None
+
+
+def only_instance(kind: type) -> Any:
+    """Return the only object of a class that there is, None if there are several; goes through the whole heap."""
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), kind)]
+    return found[0] if len(found) == 1 else None
+
+
+def name_of_class(kind: type) -> str:
+    """Return the name of a class of a library, for people: that by which it is exported, if it has one of its own.
+
+    A class that a function made has that of its base.
+    """
+    named = next(base for base in kind.__mro__ if "<locals>" not in base.__qualname__)
+    package, name = kind.__module__.partition(".")[0], named.__qualname__
+    if name.startswith("_"):
+        exports = vars(sys.modules.get(package, types.ModuleType(package)))
+        name = next((alias for alias, value in exports.items() if value is named and alias[0] != "_"), name)
+    return f"{package}.{name}"
 
 
 def _unique(things: Iterable[Any]) -> list[Any]:

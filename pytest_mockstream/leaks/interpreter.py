@@ -135,6 +135,11 @@ def current_thread() -> threading.Thread | None:
     return ACTIVE.get(threading.get_ident())
 
 
+def is_started_by_python(thread: threading.Thread) -> bool:
+    """Tell whether a thread is neither the main one nor one that only looks like one."""
+    return thread is not threading.main_thread() and not issubclass(type(thread), threading._DummyThread)
+
+
 def pool_of(thread: threading.Thread) -> ThreadPoolExecutor | None:
     """Return the pool that a thread works for."""
     target: Any = getattr(thread, "_target", None)

@@ -202,7 +202,14 @@ def _at_new_job(thread: threading.Thread, snapshot: Snapshot) -> SeenThread | No
 def convicted_threads() -> list[threading.Thread]:
     """Return the threads that are alive, have failed a test, and would keep the process from exiting."""
     births = ((thread, birth_of(thread)) for thread in live_threads() if not thread.daemon)
-    return [thread for thread, birth in births if birth is not None and birth.reported and birth.failed]
+    failed = [thread for thread, birth in births if birth is not None and birth.reported and birth.failed]
+    return [thread for thread in failed if not _ends_at_exit(thread)]
+
+
+def _ends_at_exit(thread: threading.Thread) -> bool:
+    """Tell whether Python itself ends a thread as it exits, as it does with the idle workers of its pools."""
+    pool = interpreter.pool_of(thread)
+    return pool is not None and internals.is_idle(pool)
 
 
 # Threads that have no object.

@@ -14,6 +14,7 @@ import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -21,7 +22,17 @@ from pytest_mockstream._base.callsite import package_of
 
 from . import interpreter
 from .births import Birth, Frames, TaskBirth, birth_of
-from .holders import Closer, Holder, Search, closer_of, package_of_type
+from .holders import (
+    Closer,
+    Holder,
+    Search,
+    class_of_method,
+    closer_of,
+    name_of_class,
+    only_instance,
+    package_of_module,
+    package_of_type,
+)
 from .owner import SINGLETON, Owner
 from .scope import Scope
 from .stacks import Stop, frames_of
@@ -37,14 +48,14 @@ class Suspect(NamedTuple):
         birth: who started it, and where.
         starts: the thing itself, and the objects whose work it does.
         frames: of the functions that it runs.
-        given: the functions that it was given to call.
+        given: the packages of the functions that it was given to call; None for the user's.
         is_alive: tells whether it is still there.
     """
 
     birth: Birth | TaskBirth | None
     starts: list[Any]
     frames: list[FrameType]
-    given: list[CodeType]
+    given: list[str | None]
     is_alive: Callable[[], bool]
 
 
@@ -82,16 +93,20 @@ def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
 
     Then it is credited to the fixture that keeps it, or noted in ``scope.lasting``.
     """
-    packages = _packages(suspect)
-    search = Search(suspect.starts, packages, scope.policy.fixtures())
+    packages, fixtures = _packages(suspect), scope.policy.fixtures()
+    search = Search(suspect.starts, packages, fixtures)
     holder = search.holder()
+    makers = _makers(suspect) if packages else []
+    if holder is None and makers and (maker := only_instance(makers[0])) is not None:
+        # What an extension module keeps in variables of C has no referrers; its client lives as long, and has.
+        holder = Search([maker], packages, fixtures).holder()
     if holder is not None and holder.owner is not None:
         _give(suspect, holder.owner)
         return None
     if holder is None:
-        return _of_client(leak, search.client()) if packages else leak
+        return _of_client(leak, search.client(makers)) if packages else leak
     if (first := _first_of_its_line(scope, suspect, holder, leak)) is not None:
-        return _second(scope, leak, first)
+        return _second(scope, leak, first, search.client(makers))
     _give(suspect, SINGLETON)
     if suspect.birth is not None:
         suspect.birth.report(fails=False)
@@ -114,9 +129,9 @@ def _give(suspect: Suspect, owner: Owner) -> None:
 
 def _packages(suspect: Suspect) -> frozenset[str]:
     """Return the installed packages that made something and whose code it runs; none if either is the user's."""
-    if any(package_of(code.co_filename) is None for code in suspect.given):
+    if None in suspect.given:
         return frozenset()
-    runs = [package_of(frame.f_code.co_filename) for frame in suspect.frames]
+    runs = [_package_of_code(frame.f_code, frame.f_globals.get("__name__", "")) for frame in suspect.frames]
     frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
     made = [package_of(code.co_filename) for code in frames if isinstance(code, CodeType)]
     maker = next((package for package in made if package not in {"", _OURS}), None)
@@ -154,21 +169,34 @@ def _line(suspect: Suspect) -> tuple[Any, ...]:
     return tuple(frame.f_code for frame in suspect.frames[-1:])
 
 
-def _second(scope: Scope, leak: Leak, first: _Kept) -> Leak:
+def _makers(suspect: Suspect) -> list[type]:
+    """Return the classes whose methods started something for the user's code, as far as their objects can be closed.
+
+    The outermost comes first: the user has called that. What a loop has called tells nothing about who is above it.
+    """
+    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    packages = [(code, package_of(code.co_filename)) for code in frames if isinstance(code, CodeType)]
+    if all(package is not None for _, package in packages):
+        return []
+    classes = [kind for code, package in reversed(packages) if package and (kind := class_of_method(code)) is not None]
+    return [kind for kind in dict.fromkeys(classes) if closer_of(kind) is not None]
+
+
+def _second(scope: Scope, leak: Leak, first: _Kept, client: type | None) -> Leak:
     """Return the leak of a second holder; the first is one by now, too."""
-    remedy = "Close each, or share one."
-    said = "The same line made another one in an earlier test, which is still alive: nobody closes them."
-    scope.leaks.append(replace(first.leak, diagnosis="It is the one of an earlier test.", remedy=remedy))
+    name, closer = ("", None) if client is None else (f" {name_of_class(client)}", closer_of(client))
+    remedy = "Close each, or share one." if closer is None else f"Share one, or close each. {_remedy(closer)}"
+    said = f"The same line made another{name or ' one'} in an earlier test, which is still alive: nobody closes them."
+    before = f"It is the{name or ' one'} of an earlier test."
+    scope.leaks.append(replace(first.leak, diagnosis=before, remedy=remedy))
     return replace(leak, diagnosis=said, remedy=remedy)
 
 
-def _of_client(leak: Leak, client: Any) -> Leak:
+def _of_client(leak: Leak, client: type | None) -> Leak:
     """Return a leak that names the object whose it is, and how that is closed."""
-    if client is None or (closer := closer_of(type(client))) is None:
+    if client is None or (closer := closer_of(client)) is None:
         return leak
-    kind = type(client)
-    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
-    return replace(leak, diagnosis=f"It is part of {name}.", remedy=_remedy(closer))
+    return replace(leak, diagnosis=f"It is part of {name_of_class(client)}.", remedy=_remedy(closer))
 
 
 def _remedy(closer: Closer) -> str:
@@ -195,10 +223,23 @@ def _objects(values: Iterable[Any]) -> Iterator[Any]:
             yield thing
 
 
-def _functions(values: Iterable[Any]) -> list[CodeType]:
-    """Return the code of the functions among values."""
-    codes = (_code(value.func if issubclass(type(value), functools.partial) else value) for value in values)
-    return [code for code in codes if code is not None]
+def _functions(values: Iterable[Any]) -> list[str | None]:
+    """Return the packages of the functions among values."""
+    functions = [value.func if issubclass(type(value), functools.partial) else value for value in values]
+    codes = [(function, _code(function)) for function in functions]
+    return [_package_of_code(code, getattr(function, "__module__", "")) for function, code in codes if code is not None]
+
+
+def _package_of_code(code: CodeType, module: str | None) -> str | None:
+    """Return the installed package that a function is of.
+
+    What Cython has compiled names a source file that is not there. Its module, where that is known, tells its package;
+    else it counts as no more than a part of what runs it.
+    """
+    package = package_of(code.co_filename)
+    if package is not None or Path(code.co_filename).exists():
+        return package
+    return package_of_module(module) if module else ""
 
 
 def _unwrapped(value: Any) -> Any:

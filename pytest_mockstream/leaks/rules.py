@@ -187,6 +187,13 @@ def _is_debugger(seen: SeenThread) -> bool:
     return getattr(seen.thread, "is_pydev_daemon_thread", False) or _works_for(*_DEBUGGERS)(seen)
 
 
+def _is_closed_executor(seen: SeenThread) -> bool:
+    """Tell by the mark that pymongo puts on an executor that is closed, or whose client was collected."""
+    executor = getattr(getattr(seen.thread, "_target", None), "__self__", None)
+    is_pymongos = type(executor).__module__ == "pymongo.periodic_executor"
+    return is_pymongos and getattr(executor, "_stopped", None) is True
+
+
 def _is_execnet(seen: SeenThread) -> bool:
     return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
 
@@ -195,6 +202,11 @@ def _is_execnet(seen: SeenThread) -> bool:
 THREAD_RULES = (
     Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _waits_for_child),
     Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _works_for("pytest_timeout")),
+    Rule(
+        "pymongo-closed",
+        "a client that was closed leaves threads that see it up to half a second later (pymongo 4.6 to 4.20)",
+        _is_closed_executor,
+    ),
     Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
     Rule(
         "default-pool", "a loop keeps the idle workers of its own pool and ends them itself", _is_idle_in_default_pool

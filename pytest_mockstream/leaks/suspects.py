@@ -60,7 +60,7 @@ def thread_leak(found: SeenThread, owner: str) -> Leak:
         target=_of_thread(thread) if pool is None else None if is_idle else _of_stops(found.stops),
         diagnosis=diagnosis,
         remedy=remedy,
-        detail="daemon" if thread.daemon else NO_DAEMON,
+        detail="daemon" if thread.daemon else "" if is_idle else NO_DAEMON,  # Python ends idle workers as it exits
     )
 
 

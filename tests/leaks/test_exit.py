@@ -32,6 +32,19 @@ def test_run_is_ended_as_any_other_where_the_thread_ends_in_time(run_leaks: Runn
     assert "ending the process" not in run.result.stderr.str()
 
 
+def test_idle_worker_of_a_pool_keeps_nobody_waiting(run_leaks: Runner) -> None:
+    source = """
+from concurrent.futures import ThreadPoolExecutor
+def test_it(request):
+    request.node.kept = ThreadPoolExecutor(1)
+    request.node.kept.submit(int).result()
+"""
+    run = run_leaks(source, ini="mockstream_exit_grace = 3600\n")
+
+    run.result.assert_outcomes(passed=1, errors=1)
+    assert "no daemon" not in run.text
+
+
 def test_what_is_to_run_at_exit_runs(run_leaks: Runner) -> None:
     source = "import atexit\natexit.register(lambda: os.write(2, b'at exit'))\n" + GIVES_UP
 

@@ -286,6 +286,124 @@ def test_object_that_a_test_closed_is_silent(own: str, run: Runner) -> None:
     assert result.leaks == []
 
 
+NO_HOLDERS = {
+    "a global that is a function of threading's": ("from threading import RLock, current_thread\n", "lib.Client()"),
+    "the argument of a cached method": (
+        "class Caching(Client):\n    @functools.lru_cache\n    def look(self, what): return what\n"
+        "def use(): Caching().look(1)\n",
+        "lib.use()",
+    ),
+    "a cache that an object has for itself": (
+        "class Caching(Client):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.look = functools.lru_cache(self.look_up)\n    def look_up(self, what): return what\n"
+        "def use(): Caching().look(1)\n",
+        "lib.use()",
+    ),
+}
+
+
+@pytest.mark.parametrize("no_holder", NO_HOLDERS)
+def test_what_merely_refers_to_something_holds_nothing(no_holder: str, run: Runner) -> None:
+    library, use = NO_HOLDERS[no_holder]
+
+    result = run(f"def test_a(): {use}\n", library=library)
+
+    assert [(owner, outcome) for _, owner, _, outcome in result.leaks] == [("test", "error")]
+    assert "It is part of lib.C" in result.text
+
+
+def test_fixture_whose_value_is_a_function_does_not_keep_its_modules_globals(run_leaks: Runner) -> None:
+    source = """
+@pytest.fixture(scope="session")
+def starter():
+    return leak_thread
+def test_a(starter): KEPT.append(starter())
+"""
+    result = run_leaks(source)
+
+    assert [(owner, outcome) for _, owner, _, outcome in result.leaks] == [("test", "error")]
+
+
+NAMED = {
+    "the one that the user has called, though others refer to it": (
+        "class Broker:\n    def close(self): pass\n"
+        "class Worker(Client):\n    def __init__(self, broker):\n        super().__init__()\n"
+        "        self.broker = broker\n        broker.worker = self\n",
+        "lib.Worker(lib.Broker())",
+        "lib.Worker. Call its close().",
+    ),
+    "the one that was dropped, and not its parts": (
+        "class Whole:\n    def __init__(self):\n        Client()\n    def shutdown(self): pass\n",
+        "lib.Whole()",
+        "lib.Whole. Call its shutdown().",
+    ),
+    "the one that a loop has called, by who is above it": (
+        "class Owner:\n    def __init__(self):\n        self.parts = []\n    def close(self): pass\n"
+        "class Part(AsyncClient):\n    def __init__(self, owner):\n        super().__init__()\n"
+        "        owner.parts.append(self)\n        self.owner = owner\n"
+        "def use(): asyncio.get_running_loop().call_soon(Part, Owner())\n",
+        "lib.use()",
+        "lib.Owner. Call its close().",
+    ),
+    "a class that is exported under another name": (
+        "class _Hidden(Client): pass\nShown = _Hidden\n",
+        "lib.Shown()",
+        "lib.Shown.",
+    ),
+    "a class that a function makes": (
+        "def make():\n    class Made(Client): pass\n    return Made()\n",
+        "lib.make()",
+        "lib.Client. Call its close().",
+    ),
+    "a with statement that fits the method": (
+        "class Both(Client):\n    def __enter__(self): return self\n    def __exit__(self, *error): self.close()\n"
+        "    async def __aenter__(self): return self\n    async def __aexit__(self, *error): self.close()\n",
+        "lib.Both()",
+        "lib.Both. Use it in `with`, or call its close().",
+    ),
+    "a server whose with statement does not end it": (
+        "import socketserver\nclass Server(socketserver.TCPServer): pass\n"
+        "def use():\n    server = Server(('127.0.0.1', 0), None)\n"
+        "    threading.Thread(target=server.serve_forever, daemon=True).start()\n",
+        "lib.use()",
+        "lib.Server. Call its shutdown().",
+    ),
+    "the client of compiled code": (
+        "exec(compile('def wait(): threading.Event().wait(5)', 'src/lib.pyx', 'exec'))\n"
+        "class Compiled:\n    def __init__(self):\n        threading.Thread(target=wait, daemon=True).start()\n"
+        "    def close(self): pass\n",
+        "lib.Compiled()",
+        "lib.Compiled. Call its close().",
+    ),
+}
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_object_is_named_as_its_user_knows_it(named: str, run: Runner) -> None:
+    library, use, said = NAMED[named]
+
+    result = run(f"import types\nasync def test_a():\n    {use}\n    await asyncio.sleep(0)\n", library=library)
+
+    assert [(owner, outcome) for _, owner, _, outcome in result.leaks] == [("test", "error")]
+    assert f"It is part of {said}" in result.text
+
+
+def test_client_that_is_kept_keeps_what_only_c_knows(run: Runner) -> None:
+    library = """
+def _wait(): threading.Event().wait()
+class Loose:
+    def __init__(self):
+        threading.Thread(target=_wait, daemon=True).start()
+    def close(self): pass
+@functools.cache
+def use(): return Loose()
+"""
+    result = run("def test_a(): lib.use()\ndef test_b(): lib.use()\n", library=library)
+
+    result.result.assert_outcomes(passed=2)
+    assert [leak["kept_by"] for leak in result.data["leaks"]] == ["lib.use"]
+
+
 def test_second_holder_of_another_test_convicts_both(run: Runner) -> None:
     library = "_all = []\ndef make():\n    _all.append(Client())\n"
 
@@ -297,7 +415,8 @@ def test_second_holder_of_another_test_convicts_both(run: Runner) -> None:
         ("test_b", "error"),
         ("test_b", "error"),
     ]
-    assert "nobody closes them" in result.text
+    assert "The same line made another lib.Client in an earlier test, which is still alive" in result.text
+    assert "Share one, or close each. Call its close()." in result.text
 
 
 def test_second_holder_after_the_first_was_closed_is_one(run: Runner) -> None:
@@ -431,6 +550,24 @@ def test_pool_that_a_conftest_file_makes_is_an_imports(run_leaks: Runner) -> Non
     result = run_leaks(source, conftest=conftest)
 
     result.result.assert_outcomes(passed=1)
+
+
+def test_thread_that_a_thread_of_a_conftest_file_starts_is_an_imports(run_leaks: Runner) -> None:
+    conftest = """
+import threading
+WANTED, STARTED, OVER = threading.Event(), threading.Event(), threading.Event()
+def serve():
+    WANTED.wait()
+    threading.Thread(target=OVER.wait, daemon=True).start()
+    STARTED.set()
+threading.Thread(target=serve, daemon=True).start()
+"""
+    source = "from conftest import WANTED, STARTED\ndef test_it():\n    WANTED.set()\n    STARTED.wait()\n"
+
+    result = run_leaks(source, conftest=conftest)
+
+    result.result.assert_outcomes(passed=1)
+    assert [(owner, outcome) for _, owner, _, outcome in result.leaks] == [("import", "allowed")]
 
 
 # What tries to get past the check.
