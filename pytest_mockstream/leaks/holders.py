@@ -52,6 +52,8 @@ _NO_WAY = (
 _BYSTANDERS = frozenset(
     {"_pytest", "pytest", "pluggy", "pytest_asyncio", "pytest_mockstream", "unittest", "asyncio", "weakref"}
 )
+#: What asyncio has for one connection only.
+_CONNECTIONS = (asyncio.BaseTransport, asyncio.BaseProtocol, asyncio.StreamReader, asyncio.StreamWriter)
 _REGISTERS = frozenset({"threading", "concurrent", "asyncio", "weakref", "gc", "sys", "contextvars"}) | _BYSTANDERS
 _CACHE = type(functools.cache(len))
 _LOOP_ATTRIBUTES: set[str] = set()
@@ -113,7 +115,7 @@ class Search:
             self._levels.append(following)
         return None
 
-    def client(self, makers: Sequence[type]) -> type | None:
+    def client(self, makers: Sequence[type] = ()) -> type | None:
         """Return the class of the object of the library that it belongs to and that can be closed, or None.
 
         That is the outermost of those that were met, unless the object that started it is among them: others may hold
@@ -201,7 +203,7 @@ class Search:
             return False
         if kind is dict and _has_weak_keys(referrer):
             return False
-        return kind.__module__.partition(".")[0] not in _BYSTANDERS
+        return issubclass(kind, _CONNECTIONS) or kind.__module__.partition(".")[0] not in _BYSTANDERS
 
 
 def package_of_type(kind: type) -> str | None:

@@ -23,8 +23,10 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from . import interpreter
-from .births import BIRTHS, Birth, stack
+from .births import BIRTHS, Birth, owner_of_thread, stack
 from .blame import blame
+from .holders import Search
+from .lasting import of_client
 from .owner import OWNER
 from .scope import Scope
 from .stacks import codes_of, created_at, module_of, names_of, spellings
@@ -53,7 +55,7 @@ class _Made:
     A connection knows its loop: on one that goes on, whoever shares the loop may keep it alive for good reason.
     """
 
-    __slots__ = ("birth", "is_open", "kind", "loop", "name")
+    __slots__ = ("birth", "is_open", "kind", "loop", "name", "socket")
 
     def __init__(self, kind: str, name: str, birth: Birth, is_open: Callable[[], bool]) -> None:
         self.kind = kind
@@ -61,6 +63,7 @@ class _Made:
         self.birth = birth
         self.is_open = is_open
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.socket: weakref.ref[socket.socket] | None = None
 
 
 def can_see(kind: str) -> bool:
@@ -135,12 +138,12 @@ class Census:
 
 
 def _birth() -> Birth:
-    return Birth(OWNER.get(), stack(sys._getframe(3), frozenset())[0], BIRTHS.mark())
+    return Birth(OWNER.get() or owner_of_thread(), stack(sys._getframe(3), frozenset())[0], BIRTHS.mark())
 
 
 def _leak(made: _Made, label: str) -> Leak:
     site = created_at(made.birth.frames)
-    return Leak(
+    leak = Leak(
         kind=made.kind,
         name=made.name,
         owner=label,
@@ -150,6 +153,15 @@ def _leak(made: _Made, label: str) -> Leak:
         is_note=made.kind in _ONLY_NOTED or (made.loop is not None and not made.loop.is_closed()),
         functions=names_of(codes_of(made.birth.frames)),
     )
+    connection = None if made.socket is None else made.socket()
+    return leak if connection is None else of_client(leak, _client_of(connection))
+
+
+def _client_of(connection: socket.socket) -> type | None:
+    """Return the class of the client whose connection a socket is."""
+    search = Search([connection], frozenset(), ())
+    search.holder()
+    return search.client()
 
 
 def _still(thing: Any, is_open: Callable[[Any], bool]) -> Callable[[], bool]:
@@ -175,6 +187,7 @@ def _after(kind: str, name: Callable[[Any], str], is_open: Callable[[Any], bool]
                 codes = codes_of(stack(sys._getframe(1))[0]) if kind == "socket" else ()
                 if _SELF_PIPE not in codes and not (census.looks_for("server") and _CREATE_SERVER in codes):
                     made = census.note(kind, name(self), _still(self, is_open))
+                    made.socket = weakref.ref(self) if kind == "socket" else None
                     made.loop = _connecting(sys._getframe(1)) if _CREATE_CONNECTION in codes else None
                 return result
 

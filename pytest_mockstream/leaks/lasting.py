@@ -104,7 +104,7 @@ def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
         _give(suspect, holder.owner)
         return None
     if holder is None:
-        return _of_client(leak, search.client(makers)) if packages else leak
+        return of_client(leak, search.client(makers)) if packages else leak
     if (first := _first_of_its_line(scope, suspect, holder, leak)) is not None:
         return _second(scope, leak, first, search.client(makers))
     _give(suspect, SINGLETON)
@@ -192,7 +192,7 @@ def _second(scope: Scope, leak: Leak, first: _Kept, client: type | None) -> Leak
     return replace(leak, diagnosis=said, remedy=remedy)
 
 
-def _of_client(leak: Leak, client: type | None) -> Leak:
+def of_client(leak: Leak, client: type | None) -> Leak:
     """Return a leak that names the object whose it is, and how that is closed."""
     if client is None or (closer := closer_of(client)) is None:
         return leak

@@ -24,6 +24,7 @@ class Library:
         wrong: tests that leave something open; empty where it has nothing that could be left open.
         name: of the object that the report names.
         remedy: that it gives.
+        ini: of the run of what is wrong: an optional kind, where nothing is left but that.
     """
 
     modules: tuple[str, ...]
@@ -31,6 +32,7 @@ class Library:
     wrong: str = ""
     name: str = ""
     remedy: str = ""
+    ini: str = ""
 
 
 LIBRARIES = {
@@ -212,7 +214,7 @@ def test_1(request):
         "pymongo.MongoClient",
         "Use it in `with`, or call its close().",
     ),
-    "pymongo, async": Library(
+    "pymongo async": Library(
         ("pymongo",),
         """
 import pymongo, weakref
@@ -658,6 +660,76 @@ async def test_3(server):
     async with httpx.AsyncClient() as mine, mine.stream("GET", server) as response:
         async for _ in response.aiter_bytes(): break
 """,
+        """
+import httpx
+async def test_1(request, server):
+    request.node.kept = mine = httpx.AsyncClient()
+    await mine.get(server)
+""",
+        "httpx.AsyncClient",
+        "Use it in `async with`, or await its aclose().",
+        "mockstream_leak_kinds = socket\n",
+    ),
+    "httpx sync": Library(
+        ("httpx",),
+        """
+import httpx
+def test_1(server):
+    with httpx.Client() as mine: mine.get(server)
+def test_2(server):
+    with httpx.Client() as mine, mine.stream("GET", server) as response: response.read()
+def test_3(server): httpx.get(server)
+""",
+        """
+import httpx
+def test_1(request, server):
+    request.node.kept = mine = httpx.Client()
+    mine.get(server)
+""",
+        "httpx.Client",
+        "Use it in `with`, or call its close().",
+        "mockstream_leak_kinds = socket\n",
+    ),
+    "aiohttp client": Library(
+        ("aiohttp",),
+        """
+import aiohttp
+async def get(server):
+    async with aiohttp.ClientSession() as mine, mine.get(server) as response: await response.read()
+async def test_1(server): await get(server)
+async def test_2(server): await get(server)
+def test_3(server): asyncio.run(get(server))
+""",
+        """
+import aiohttp
+async def test_1(request, server):
+    request.node.kept = mine = aiohttp.ClientSession()
+    async with mine.get(server) as response: await response.read()
+""",
+        "aiohttp.ClientSession",
+        "Use it in `async with`, or await its close().",
+        "mockstream_leak_kinds = socket\n",
+    ),
+    "requests": Library(
+        ("requests",),
+        """
+import functools, requests
+@functools.cache
+def session(): return requests.Session()
+def test_1(server): session().get(server)
+def test_2(server):
+    with requests.Session() as mine: mine.get(server)
+def test_3(server): requests.get(server)
+""",
+        """
+import requests
+def test_1(request, server):
+    request.node.kept = mine = requests.Session()
+    mine.get(server)
+""",
+        "requests.Session",
+        "Use it in `with`, or call its close().",
+        "mockstream_leak_kinds = socket\n",
     ),
     "aiohttp": Library(
         ("aiohttp",),
@@ -843,7 +915,7 @@ def test_proper_use_fails_nobody_in_whatever_order(library: str, order: str, run
 def test_object_that_is_left_open_is_named_with_its_remedy(library: str, run: Runner) -> None:
     used = LIBRARIES[library]
 
-    result = run(used.wrong, conftest=CONFTEST)
+    result = run(used.wrong, ini=used.ini, conftest=CONFTEST)
 
     assert result.leaks
     assert used.name in result.text

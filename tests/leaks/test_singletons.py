@@ -388,6 +388,41 @@ def test_object_is_named_as_its_user_knows_it(named: str, run: Runner) -> None:
     assert f"It is part of {said}" in result.text
 
 
+CONNECTED = """
+import socket
+class Pool:
+    def __init__(self): self.connections = []
+class Blocking:
+    def __init__(self, address):
+        self.pool = Pool()
+        self.pool.connections.append(socket.create_connection(address))
+    def close(self): self.pool.connections[0].close()
+class Awaiting:
+    async def connect(self, address):
+        self.reader, self.writer = await asyncio.open_connection(*address)
+    async def aclose(self): self.writer.close()
+"""
+CONNECTS = {
+    "Blocking": ("Blocking(SERVER.getsockname())", "call its close()"),
+    "Awaiting": ("Awaiting()\n    await client.connect(SERVER.getsockname())", "await its aclose()"),
+}
+
+
+@pytest.mark.parametrize("client", CONNECTS)
+def test_connection_names_its_client(client: str, run: Runner) -> None:
+    connect, remedy = CONNECTS[client]
+    source = f"""
+import socket
+SERVER = socket.create_server(("127.0.0.1", 0))
+async def test_a(request):
+    request.node.client = client = lib.{connect}
+"""
+    result = run(source, library=CONNECTED, ini="mockstream_leak_kinds = socket\n")
+
+    assert [(owner, kind) for _, owner, kind, _ in result.leaks] == [("test", "socket")]
+    assert f"It is part of lib.{client}. {remedy.capitalize()}." in result.text
+
+
 def test_client_that_is_kept_keeps_what_only_c_knows(run: Runner) -> None:
     library = """
 def _wait(): threading.Event().wait()
@@ -552,19 +587,21 @@ def test_pool_that_a_conftest_file_makes_is_an_imports(run_leaks: Runner) -> Non
     result.result.assert_outcomes(passed=1)
 
 
-def test_thread_that_a_thread_of_a_conftest_file_starts_is_an_imports(run_leaks: Runner) -> None:
+def test_what_a_thread_of_a_conftest_file_makes_is_an_imports(run_leaks: Runner) -> None:
     conftest = """
-import threading
+import socket, threading
 WANTED, STARTED, OVER = threading.Event(), threading.Event(), threading.Event()
+SOCKETS = []
 def serve():
     WANTED.wait()
     threading.Thread(target=OVER.wait, daemon=True).start()
+    SOCKETS.extend(socket.socketpair())
     STARTED.set()
 threading.Thread(target=serve, daemon=True).start()
 """
     source = "from conftest import WANTED, STARTED\ndef test_it():\n    WANTED.set()\n    STARTED.wait()\n"
 
-    result = run_leaks(source, conftest=conftest)
+    result = run_leaks(source, conftest=conftest, ini="mockstream_leak_kinds = socket\n")
 
     result.result.assert_outcomes(passed=1)
     assert [(owner, outcome) for _, owner, _, outcome in result.leaks] == [("import", "allowed")]
