@@ -128,9 +128,9 @@ class Search:
         met = [type(thing) for level in levels for thing in level if _is_instance_of_library(thing)]
         met = [kind for kind in met if closer_of(kind) is not None]
         first = next(iter(makers), None)
-        if first is None or any(issubclass(kind, first) for kind in met):
-            return next((kind for kind in met if first is None or issubclass(kind, first)), None)
-        return first if not met or issubclass(met[0], tuple(makers)) else met[0]
+        if first is None or any(first in kind.__mro__ for kind in met):
+            return next((kind for kind in met if first is None or first in kind.__mro__), None)
+        return first if not met or set(makers) & {*met[0].__mro__} else met[0]
 
     def _referrers(self, level: list[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield what refers to the things of a level, each with the one that it refers to."""
@@ -257,14 +257,14 @@ def class_of_method(code: types.CodeType) -> type | None:
         if names.get("__file__") == code.co_filename:
             thing: Any = names.get(path[0])
             for name in path[1:]:
-                thing = vars(thing).get(name) if isinstance(thing, type) else None
-            return thing if isinstance(thing, type) else None
+                thing = vars(thing).get(name) if _is_class(thing) else None
+            return thing if _is_class(thing) else None
     return None
 
 
 def only_instance(kind: type) -> Any:
     """Return the only object of a class that there is, None if there are several; goes through the whole heap."""
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), kind)]
+    found = [thing for thing in gc.get_objects() if kind in type(thing).__mro__]
     return found[0] if len(found) == 1 else None
 
 
@@ -273,8 +273,8 @@ def name_of_class(kind: type) -> str:
 
     A class that a function made has that of its base.
     """
-    named = next(base for base in kind.__mro__ if "<locals>" not in base.__qualname__)
-    package, name = kind.__module__.partition(".")[0], named.__qualname__
+    named = next((base for base in kind.__mro__[:-1] if "<locals>" not in base.__qualname__), kind)
+    package, name = kind.__module__.partition(".")[0], named.__qualname__.rpartition("<locals>.")[2]
     if name.startswith("_"):
         exports = vars(sys.modules.get(package, types.ModuleType(package)))
         name = next((alias for alias, value in exports.items() if value is named and alias[0] != "_"), name)
@@ -290,9 +290,12 @@ def _is_transparent(thing: Any) -> bool:
     return issubclass(type(thing), (*_CONTAINERS, *_CALLABLES)) or package_of_type(type(thing)) == ""
 
 
+def _is_class(thing: Any) -> bool:
+    return issubclass(type(thing), type)
+
+
 def _is_instance_of_library(thing: Any) -> bool:
-    kind = type(thing)
-    return not issubclass(kind, type) and bool(package_of_type(kind))
+    return not _is_class(thing) and bool(package_of_type(type(thing)))
 
 
 def _modules() -> dict[int, types.ModuleType]:

@@ -97,7 +97,7 @@ def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
     search = Search(suspect.starts, packages, fixtures)
     holder = search.holder()
     makers = _makers(suspect) if packages else []
-    if holder is None and makers and (maker := only_instance(makers[0])) is not None:
+    if holder is None and makers and (maker := _made_with(suspect, makers[0])) is not None:
         # What an extension module keeps in variables of C has no referrers; its client lives as long, and has.
         holder = Search([maker], packages, fixtures).holder()
     if holder is not None and holder.owner is not None:
@@ -180,6 +180,13 @@ def _makers(suspect: Suspect) -> list[type]:
         return []
     classes = [kind for code, package in reversed(packages) if package and (kind := class_of_method(code)) is not None]
     return [kind for kind in dict.fromkeys(classes) if closer_of(kind) is not None]
+
+
+def _made_with(suspect: Suspect, maker: type) -> Any:
+    """Return the object of a class that something was started with, as that was made; None if it could be another."""
+    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    made = [code for code in frames if isinstance(code, CodeType) and code.co_name == "__init__"]
+    return only_instance(maker) if any(class_of_method(code) is maker for code in made) else None
 
 
 def _second(scope: Scope, leak: Leak, first: _Kept, client: type | None) -> Leak:

@@ -439,6 +439,21 @@ def use(): return Loose()
     assert [leak["kept_by"] for leak in result.data["leaks"]] == ["lib.use"]
 
 
+def test_client_that_is_kept_does_not_keep_what_a_test_starts_with_it(run: Runner) -> None:
+    library = """
+def _wait(): threading.Event().wait()
+class Loose:
+    def listen(self):
+        threading.Thread(target=_wait, daemon=True).start()
+    def close(self): pass
+@functools.cache
+def use(): return Loose()
+"""
+    result = run("def test_a(): lib.use().listen()\ndef test_b(): lib.use().listen()\n", library=library)
+
+    result.result.assert_outcomes(passed=2, errors=2)
+
+
 def test_second_holder_of_another_test_convicts_both(run: Runner) -> None:
     library = "_all = []\ndef make():\n    _all.append(Client())\n"
 
@@ -625,6 +640,12 @@ async def test_a():
 """,
     "a thread that is named like asyncio's": """
 def test_a(): threading.Thread(target=time.sleep, args=(5,), daemon=True, name="waitpid-7").start()
+""",
+    "a loop of its own, in a thread": """
+def test_a():
+    loop = asyncio.new_event_loop()
+    KEPT.append(loop)
+    threading.Thread(target=loop.run_forever, daemon=True).start()
 """,
     "a thread that is named like a debugger's": """
 def test_a(): threading.Thread(target=time.sleep, args=(5,), daemon=True, name="pydevd.X").start()
