@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .proof import finds
     from .report import LeakReport, creators, entries, place
     from .scope import Policy, Scope
-    from .settle import turn
+    from .settle import take_turns
     from .stacks import frames_of, frames_of_thread, module_of, spellings, user_site
     from .values import DEFAULT_KINDS, KINDS, Leak
     from .watch import LeakWatch
@@ -49,7 +49,7 @@ __all__ = [
     "report_of",
     "sees",
     "spellings",
-    "turn",
+    "take_turns",
     "user_site",
 ]
 
@@ -62,7 +62,7 @@ _HOMES = {
     "judge_threads": "convicted_threads",
     "owner": "OWNER Owner",
     "scope": "Policy Scope",
-    "settle": "turn",
+    "settle": "take_turns",
     "stacks": "frames_of frames_of_thread module_of spellings user_site",
     "report": "LeakReport creators entries place",
     "values": "DEFAULT_KINDS KINDS Leak",

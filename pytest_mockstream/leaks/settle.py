@@ -20,6 +20,7 @@ from .owner import CHECK, OWNER
 
 Task = asyncio.Task[Any]
 
+_TURNS = 20
 _LONGEST_CIRCLE = 20  # tasks
 _PAUSES = (0.0005, 0.001, 0.002, 0.005)
 
@@ -58,6 +59,14 @@ def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float)
 def turn(loop: asyncio.AbstractEventLoop) -> None:
     """Run an idle loop for a moment: a socket that its user has closed is closed one turn later."""
     _run(loop, _one_turn())
+
+
+def take_turns(loop: asyncio.AbstractEventLoop, done: Callable[[], bool]) -> None:
+    """Run an idle loop a few moments, until something is done that needs no more than that."""
+    for _ in range(_TURNS):
+        if done() or not can_pump(loop):
+            return
+        turn(loop)
 
 
 async def _one_turn() -> None:

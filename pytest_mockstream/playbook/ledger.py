@@ -9,7 +9,7 @@ dict of open streams, which is atomic, has settled it.
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, _get_running_loop
+from asyncio import AbstractEventLoop, _get_running_loop, get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 State: TypeAlias = Literal["open", "exhausted", "closed", "cancelled", "broken", "dropped"]
 
+_LOOK_AGAIN = 0.01  # seconds
 _REMEDY = "Close it: use `with` or `async with`, or call close() or aclose() in a `finally`."
 
 # Every open stream of the process, as asyncio keeps every task: the leak check compares what is open before and after.
@@ -137,6 +138,24 @@ class Entry:
         seen = over.count
         if self.state == "open" and (self.loop is None or self.loop is not _get_running_loop()):
             over.wait(seen, within)
+
+    @property
+    def is_open_here(self) -> bool:
+        """Whether it is open and only the running loop can close it, so that nobody may block that."""
+        loop = _get_running_loop()
+        return self.state == "open" and loop is not None and self.loop is loop
+
+    async def settled(self, within: float | None) -> None:
+        """Wait in the running loop until the stream is settled, for so many seconds at most."""
+        self._over = over = self._over or Notifier()
+        loop = get_running_loop()
+        end = None if within is None else loop.time() + within
+        while self.state == "open" and (end is None or loop.time() < end):
+            left = None if end is None else end - loop.time()
+            # Nobody says when its own time-out is over, or when another thread has seen it end.
+            if self.timeout is not None or self.catch_up is not None:
+                left = _LOOK_AGAIN if left is None else min(_LOOK_AGAIN, left)
+            await over.wait_async(over.count, left)
 
     def amount_read(self) -> str:
         """Return how much the consumer has read, for a message."""

@@ -130,16 +130,41 @@ class Request:
 
         Args:
             within: the longest time, in seconds, between the last chunk handed over and the closing. A stream that is
-                still open is waited for as long, unless it plays in the running loop, which waiting would block.
+                still open is waited for as long.
             after_chunk: the consumer must have left after at most so many chunks.
 
         Raises:
             AssertionError: it did not.
+            RuntimeError: it is open, and waiting would block the very event loop that has to close it.
         """
         if within:
+            if self._entry.is_open_here:
+                raise RuntimeError(
+                    f"{self} is still open, and waiting here would block the event loop that has to close it:"
+                    f" write `await request.aassert_closed(within={within:g})`"
+                )
             self._entry.wait_settled(within)
         if problem := self._complaint(within, after_chunk):
             raise AssertionError(f"{self} {problem}{self._waste()}")
+
+    async def aassert_closed(self, *, within: float | None = None, after_chunk: int | None = None) -> None:
+        """Do as ``assert_closed``, and let the running event loop go on while it waits.
+
+        Args:
+            within: see ``assert_closed``.
+            after_chunk: see ``assert_closed``.
+
+        Raises:
+            AssertionError: the consumer did not leave the stream properly.
+        """
+        if within:
+            await self._entry.settled(within)
+        if problem := self._complaint(within, after_chunk):
+            raise AssertionError(f"{self} {problem}{self._waste()}")
+
+    async def wait_closed(self) -> None:
+        """Wait until the stream is over, however it ends; ``asyncio.timeout`` limits how long."""
+        await self._entry.settled(None)
 
     def _complaint(self, within: float | None, after_chunk: int | None) -> str:
         entry = self._entry

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_mockstream.leaks import Leak, LeakReport, Scope, finds, matches, module_of, report_of, spellings, turn
+from pytest_mockstream.leaks import Leak, LeakReport, Scope, finds, matches, module_of, report_of, spellings, take_turns
 
 from .leak_check import LeakPlugin
 from .leak_exit import end_in_time
@@ -104,7 +104,10 @@ class Verdicts:
 
     def open_streams(self, newly: Collection[Any]) -> list[Leak]:
         """Return the leaks among the streams that are open."""
-        judged = [(request, _stream_leak(request)) for request in newly]
+        for loop in {entry.loop for request in newly if (entry := _entry(request)).loop is not None}:
+            mine = [request for request in newly if _entry(request).loop is loop]
+            take_turns(loop, partial(_are_over, mine))
+        judged = [(request, _stream_leak(request)) for request in newly if request.state == "open"]
         left = [(request, leak, self.outcome(leak) == "error") for request, leak in judged if not self.ignored(leak)]
         self._check.left_open += [request for request, _, fails in left if fails]
         return [replace(leak, fate="ended" if fails else leak.fate) for _, leak, fails in left]
@@ -122,8 +125,10 @@ class Verdicts:
             What tells, once it is closed, which of them that has closed: its last act is to close the generators that
             SDKs read their streams with, and nobody would ever see that they were open.
         """
-        if any(_entry(request).catch_up is not None for request in newly):
-            turn(loop)  # over a socket: its other end has not seen yet what was closed last
+        # A closed client, an `aclosing` block or a generator that was dropped ends what it read a few turns later. Over
+        # a socket, its other end has yet to see that.
+        mine = [entry for request in newly if (entry := _entry(request)).loop is loop or entry.catch_up is not None]
+        take_turns(loop, lambda: all(entry.state != "open" for entry in mine))
         playing = [
             (request, _stream_leak(request)) for request in self._check.newly_open() if _entry(request).loop is loop
         ]
@@ -210,6 +215,10 @@ def _stream_leak(request: Any) -> Leak:
         remedy=_entry(request).remedy,
         names=frozenset(spellings(module_of(request.opened_at.filename), request.opened_at.function)),
     )
+
+
+def _are_over(requests: Collection[Any]) -> bool:
+    return all(request.state != "open" for request in requests)
 
 
 def _entry(request: Any) -> Any:

@@ -29,6 +29,7 @@ def test_a_request_offers_only_what_is_its_users() -> None:
     offered = [name for name in dir(client.requests[0]) if not name.startswith("_")]
 
     assert offered == [
+        "aassert_closed",
         "assert_closed",
         "chunk_count",
         "chunks_sent",
@@ -48,6 +49,7 @@ def test_a_request_offers_only_what_is_its_users() -> None:
         "tool_results",
         "tools",
         "turn",
+        "wait_closed",
     ]
 
 
@@ -105,7 +107,7 @@ def test_a_stream_whose_time_ran_out_was_left_at_that_instant() -> None:
 def test_asserting_in_the_loop_that_reads_the_stream_does_not_wait() -> None:
     async def main() -> None:
         async with MockStreamClient().complete_stream("hi") as stream:
-            with pytest.raises(AssertionError, match="is still open"):
+            with pytest.raises(RuntimeError, match="is still open, and waiting here would block the event loop"):
                 stream.request.assert_closed(within=3600)
 
     asyncio.run(main())

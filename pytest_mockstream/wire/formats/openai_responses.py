@@ -7,10 +7,10 @@ without a gap, and there is no ``[DONE]``. Reasoning comes as a summary, all tha
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
 
 from pytest_mockstream.script.chunks import StreamChunk, Usage
@@ -56,7 +56,7 @@ class _Layout:
     part: Mapping[str, Any] | None = None
     part_event: str = "content_part"
     parts: Literal["content", "summary"] = "content"
-    more: Mapping[str, Any] = MappingProxyType({})
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 _LAYOUTS: dict[Kind, _Layout] = {
