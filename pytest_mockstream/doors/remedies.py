@@ -13,8 +13,8 @@ from pytest_mockstream._base.callsite import is_library
 #: langchain-openai 1.7, pydantic-ai 2.62 and litellm 1.106.
 _REMEDIES = {
     "openai": (
-        "With openai, write `with client.chat.completions.create(..., stream=True) as stream:`, for AsyncOpenAI"
-        " `async with await client.chat.completions.create(..., stream=True) as stream:`, or call its close()."
+        "With openai, write `with client....create(..., stream=True) as stream:` (AsyncOpenAI: `async with await`), or"
+        " call the stream's close()."
     ),
     "anthropic": (
         "With anthropic, write `with client.messages.stream(...) as stream:` (AsyncAnthropic: `async with`), or call"

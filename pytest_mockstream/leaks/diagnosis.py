@@ -29,7 +29,7 @@ from .stacks import Stop
 
 Teller: TypeAlias = Callable[[Stop], tuple[str, str]]
 
-CANCEL_TASK = "Cancel it and await it when its work is over."
+CANCEL_TASK = "Cancel and await it when it is no longer needed."
 CANCEL_PRODUCER = "Cancel and await it when the consumer ends."
 END_THREAD = "Tell it to stop and join it."
 
@@ -116,7 +116,7 @@ _TASK_WAITS = _table(
     (asyncio.queues.Queue.put, _put(CANCEL_PRODUCER)),
     (
         asyncio.queues.Queue.get,
-        _said("It waits for an empty queue that nobody fills.", "Cancel and await it when its producer ends."),
+        _said("It waits on an empty queue that nobody fills.", "Cancel and await it when its producer ends."),
     ),
     (asyncio.queues.Queue.join, _said("It waits for the items of a queue to be marked as done.", CANCEL_TASK)),
     (asyncio.tasks.sleep, _said("It is sleeping.", CANCEL_TASK)),
@@ -138,7 +138,7 @@ _THREAD_WAITS = _table(
     (queue.Queue.put, _put("Stop it when the consumer ends, and join it.")),
     (
         queue.Queue.get,
-        _said("It waits for an empty queue that nobody fills.", "Put what tells it to stop, and join it."),
+        _said("It waits on an empty queue that nobody fills.", "Put a stop value into the queue, and join it."),
     ),
     (threading.Event.wait, _said("It waits for an event that nobody sets.", "Set the event, and join it.")),
     (threading.Barrier.wait, _said("It waits at a barrier for others to come.", END_THREAD)),
@@ -171,7 +171,7 @@ _BY_NAME: dict[str, tuple[str, Teller]] = {
     ),
     "MemoryObjectReceiveStream.receive": (
         _MEMORY_STREAM,
-        _said("It waits for an empty memory stream that nobody fills.", "Close its other end, or cancel and await it."),
+        _said("It waits on an empty memory stream that nobody fills.", "Close its other end, or cancel and await it."),
     ),
     "_ConnectionBase.recv": ("multiprocessing.connection", _PIPE),
     "_ConnectionBase.recv_bytes": ("multiprocessing.connection", _PIPE),

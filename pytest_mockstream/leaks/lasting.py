@@ -1,7 +1,7 @@
 """Keeps a test from being blamed for what a library keeps for the process, or what a wider fixture keeps.
 
 It decides about one suspect at a time, when its time is up. A library's own task or thread that something lasting holds
-is a singleton: it fails nobody and is listed. A leak accumulates and a singleton does not: if the same line makes a
+is a singleton: it fails no test and is listed. A leak accumulates and a singleton does not: if the same line makes a
 second one in another test while the first is alive, both are leaks.
 """
 

@@ -80,7 +80,7 @@ def exemption(leaks: Iterable[Leak]) -> str:
     found = list(leaks)
     keys = creators(found)
     if not keys:
-        return "give it a name, and exempt that"
+        return "give it a name, then ignore that name"
     if any(leak.owner == "block" for leak in found):
         return f"leak_check(ignore={keys!r})"
     if any(leak.is_of_wide_fixture for leak in found):

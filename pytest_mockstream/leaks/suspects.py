@@ -93,7 +93,7 @@ def raw_thread_leak(ident: int, stops: list[Stop], birth: Birth | None, owner: s
     )
 
 
-NO_DAEMON = "no daemon: it keeps the process from exiting"
+NO_DAEMON = "not a daemon: it keeps the process from exiting"
 
 
 def _made(

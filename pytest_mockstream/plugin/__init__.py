@@ -32,12 +32,12 @@ _MARKERS = (
     "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
     " fake LLM streams; they win over the command line and the ini file.",
     'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
-    " its stream can break, with fixtures that are set up once; keywords are those of sweep_cancellation and"
+    " its stream can break, its fixtures are set up only once; keywords are those of sweep_cancellation and"
     " sweep_faults.",
-    "assert_no_leaks(grace, ignore, kinds, contain): tune the leak check for this test: how long to wait, what to leave"
-    " out (names, functions or creating functions; after stack: any function in the stack), which kinds to look for"
-    " (task, thread, stream, asyncgen, coroutine, exception, loop, process, reader, server, socket, timer), and whether"
-    " to cancel the tasks that fail it even where their loop lives on.",
+    "assert_no_leaks(grace, ignore, kinds, contain): check this test for leaks, even if the check is off or only warns:"
+    " how long to wait; what to leave out (regular expressions for names, functions and creating functions; with the"
+    " prefix stack: any function in the stack); which kinds to look for (task, thread, stream, asyncgen, coroutine,"
+    " exception, loop, process, reader, server, socket, timer); whether to cancel leaked tasks whose loop stays open.",
     "allow_leaks(reason): what this test leaves running does not fail it. For example,"
     " allow_leaks('#123: shutdown is not ours').",
     "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"

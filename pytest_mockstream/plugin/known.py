@@ -20,7 +20,7 @@ from pytest_mockstream.leaks import Leak
 
 _VERSION = 1
 _HEAD = """\
-# Leaks that were here when this file was written. They are reported and fail nobody; what is new does.
+# Leaks that were here when this file was written. They are reported and fail no test; new ones do.
 # Say in `reason` why an entry may stay. `--mockstream-known-update` takes out what is gone, and adds nothing.
 """
 

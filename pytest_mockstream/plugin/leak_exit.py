@@ -1,7 +1,7 @@
 """Let pytest end although a thread that failed a test would keep its process from exiting.
 
-Python joins every thread that is no daemon before it exits, for ever if need be. Acts only where pytest is the program
-that runs, and only on threads that have failed a test; the verdict and the exit status stay what they are.
+Python joins every thread that is not a daemon before it exits, forever if need be. This acts only where pytest is the
+program that runs, and only on threads that have failed a test; the verdict and the exit status stay what they are.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class _End:
             return
         names = ", ".join(map(repr, left))
         sys.stderr.write(
-            f"pytest-mockstream: still running after {self.grace:g} s, and no daemon: {names};"
-            " ending the process without waiting for more.\n"
+            f"pytest-mockstream: non-daemon threads still running after {self.grace:g} s: {names};"
+            " exiting without them.\n"
         )
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):

@@ -106,8 +106,15 @@ class Ratchet:
         lines_of = {leak["fingerprint"] for leak in known}
         if self._is_new:
             entries = f"{len(lines_of)} {'entry' if len(lines_of) == 1 else 'entries'}"
-            return [f"{self._shown}: written, {entries}; from now on only what is new fails"]
-        lines = [f"{self._shown}: {len(lines_of)} of {len(self._known)} known lines leaked, {len(known)} times"]
+            return [
+                f"{self._shown}: written, {entries}",
+                f'  put mockstream_known = "{self._shown}" into the ini file; then only new leaks fail',
+            ]
+        lines = [f"{self._shown}: {len(lines_of)} of {len(self._known)} known lines leaked, {_times(len(known))}"]
+        new = {leak["fingerprint"]: leak for leak in self._leaks if leak["outcome"] == "error"}
+        if new and self._updates:
+            lines += [f"  new, and not added: {leak['created_at'] or leak['name']}" for leak in new.values()]
+            lines.append(f"  to accept them, delete {self._shown} and write it anew")
         no_more = self._gone()
         lines += [f"  gone: {entry.where} ({entry.kind})" for entry in no_more]
         if no_more:
@@ -117,3 +124,7 @@ class Ratchet:
     @property
     def _shown(self) -> Path:
         return self._path.relative_to(self._root) if self._path.is_relative_to(self._root) else self._path
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

@@ -130,9 +130,9 @@ class LeakSummary:
             return []
         worst = ", ".join(f"{place} ({number})" for place, number in counts.most_common(3))
         return [
-            f"{len(counts)} lines leak; those with the most: {worst}. To go on from here:",
+            f"{len(counts)} lines leak, most often: {worst}. Next steps:",
             "  let only new leaks fail:  pytest --mockstream-known=leaks.toml --mockstream-known-update",
-            "  report, and fail nobody:  pytest --mockstream-leaks=warn",
+            "  only report:              pytest --mockstream-leaks=warn",
         ]
 
     def _lines(self) -> list[str]:
@@ -209,4 +209,7 @@ def _said(outcome: str) -> str:
 def _by(owner: str) -> str:
     if owner in _LASTING:
         return f", by {_LASTING[owner]}: it lives as long as the process"
+    if owner.startswith("fixture:"):
+        _, name, scope = owner.split(":")
+        return f", by the fixture {name!r} ({scope})"
     return "" if owner == "test" else f", by {owner}"

@@ -41,41 +41,52 @@ class Setting(NamedTuple):
 
 SETTINGS = (
     Setting("delay", "time before each chunk of a fake stream (0.05, 50ms)", "TIME"),
-    Setting("ttft", "time to the first chunk, instead of the delay", "TIME"),
-    Setting("jitter", "largest random change of a gap between chunks, plus or minus", "TIME"),
+    Setting("ttft", "time to the first chunk (default: the delay)", "TIME"),
+    Setting("jitter", "largest random variation of the gap between chunks, plus or minus", "TIME"),
     Setting("seed", "seed of the jitter: the same seed gives the same gaps", "INT"),
-    Setting("tokens_per_second", "another way to say the delay: chunks per second", "RATE"),
+    Setting("tokens_per_second", "sets the delay as a rate: chunks per second", "RATE"),
     Setting(
         "producer",
-        "inline (nothing runs between two reads) or background (a task or thread, as a real client's)",
+        "inline (nothing runs between two reads) or background (a task or thread, like a real client's)",
         "KIND",
         "inline",
     ),
     Setting("buffer_size", "how many chunks the producer may be ahead of its reader", "N", 100),
-    Setting("unused", "whether a script that nobody asked for fails the test: error or allow", "WHAT", "error"),
+    Setting("unused", "what a script that was never played does to its test: error or allow", "WHAT", "error"),
     Setting(
-        "leaks", "what a test that leaks a task, a thread or a stream gets: error, warn or off", "WHAT", "error", False
+        "leaks",
+        "what happens to a test that leaks a task, a thread or a stream: error, warn or off",
+        "WHAT",
+        "error",
+        False,
     ),
-    Setting("grace", "the longest to wait for what a test left running to end by itself", "TIME", 0.2, False),
-    Setting("report", "write what leaked, as JSON, to this file", "PATH", None, False),
-    Setting("known", "the leaks that the suite has today are in this file: only new ones fail", "PATH", None, False),
+    Setting("grace", "how long to wait for what a test left running to end by itself", "TIME", 0.2, False),
+    Setting("report", "write the leaks to this file, as JSON", "PATH", None, False),
+    Setting(
+        "known",
+        "file of known leaks (see --mockstream-known-update): only leaks that are not in it fail",
+        "PATH",
+        None,
+        False,
+    ),
 )
 
 _LEAK_IGNORE = (
-    "what the leak check leaves out: names of tasks or threads, of their functions or of those that created them; after"
-    " stack: any function in their stacks; regexes too"
+    "what the leak check leaves out: regular expressions for the names of tasks and threads, of their functions or of"
+    " those that created them; with the prefix stack: of any function in their stacks"
 )
 _LEAK_KINDS = (
     "which kinds of leaks to look for besides tasks, threads and streams: some of asyncgen, coroutine, exception, loop,"
     " process, reader, server, socket, timer"
 )
-_KNOWN_UPDATE = "write that file if it is not there, or take out of it what leaks no more"
-_EXIT_GRACE = (
-    "how long pytest waits, when it is done, for a thread that failed a test and is no daemon, before it ends without"
-    " it (default: 5)"
+_KNOWN_UPDATE = (
+    "create the file of --mockstream-known, or remove entries from it that no longer leak; never adds any to it"
 )
-_PRECEDENCE = "A keyword in the call wins over a marker, a marker over the command line, that over the ini file."
-_CONTAIN = "whether tasks that fail a test by leaking are cancelled even where their loop lives on (default: false)"
+_EXIT_GRACE = "how long pytest waits at exit for a leaked thread that is not a daemon (default: 5)"
+_PRECEDENCE = (
+    "A keyword in the call wins over a marker, a marker over the command line, the command line over the ini file"
+)
+_CONTAIN = "also cancel leaked tasks whose event loop stays open (default: false)"
 
 
 def add_options(parser: pytest.Parser) -> None:

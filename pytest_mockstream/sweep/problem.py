@@ -88,7 +88,7 @@ def leaked(report: LeakReport) -> Problem:
     things = "1 thing" if len(unnumbered) == 1 else f"{len(unnumbered)} things"
     text = "\n".join([f"it left {things} running, still there after {report.grace:.2f} s:", *entries(unnumbered)])
     keys = creators(unnumbered)
-    exemption = f"ignore={keys!r}" if keys else "give it a name, and exempt that"
+    exemption = f"ignore={keys!r}" if keys else "give it a name, then ignore that name"
     return Problem(text, hint=f"To exempt what is meant to live on: {exemption}.", leaks=report.leaks)
 
 

@@ -232,7 +232,7 @@ async def test_producer_that_its_generator_cancels_is_no_leak() -> None:
 @pytest.mark.parametrize(
     ("wait", "said"),
     [
-        (lambda: asyncio.Queue[int]().get(), "It waits for an empty queue that nobody fills."),
+        (lambda: asyncio.Queue[int]().get(), "It waits on an empty queue that nobody fills."),
         (lambda: asyncio.Event().wait(), "It waits for an event that nobody sets."),
         (lambda: asyncio.Semaphore(0).acquire(), "It waits for a semaphore that is taken."),
         (lambda: asyncio.sleep(NEVER), "It is sleeping."),
@@ -529,6 +529,6 @@ async def test_identical_leaks_are_grouped_in_the_text() -> None:
 
     assert lines[0].startswith("the block left 4 things running (tasks ")
     assert lines[1] == "  4 tasks 'worker 0', 'worker 1', 'worker 2', ..."
-    assert lines[3] == "    It is sleeping. Cancel it and await it when its work is over."
+    assert lines[3] == "    It is sleeping. Cancel and await it when it is no longer needed."
     creator = "test_block.test_identical_leaks_are_grouped_in_the_text.<locals>.start"
     assert lines[4] == f"  To exempt what is meant to live on: leak_check(ignore=[{creator!r}])"

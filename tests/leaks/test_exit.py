@@ -1,4 +1,4 @@
-"""A thread that is no daemon and that nobody ends does not keep pytest from ending."""
+"""A thread that is not a daemon and that nobody ends does not keep pytest from ending."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def test_run_ends_with_its_verdict_although_a_thread_goes_on(run_leaks: Runner) 
 
     run.result.assert_outcomes(passed=1, errors=1)
     assert run.result.ret == 1
-    assert "thread 'probe' (no daemon: it keeps the process from exiting)" in run.text
-    run.result.stderr.fnmatch_lines(["pytest-mockstream: still running after 0.05 s, and no daemon: 'probe'; ending *"])
+    assert "thread 'probe' (not a daemon: it keeps the process from exiting)" in run.text
+    run.result.stderr.fnmatch_lines(
+        ["pytest-mockstream: non-daemon threads still running after 0.05 s: 'probe'; exiting *"]
+    )
 
 
 def test_run_is_ended_as_any_other_where_the_thread_ends_in_time(run_leaks: Runner) -> None:
@@ -29,7 +31,7 @@ def test_run_is_ended_as_any_other_where_the_thread_ends_in_time(run_leaks: Runn
     run = run_leaks(source, "--mockstream-grace=0.01", ini="mockstream_exit_grace = 60\n")
 
     run.result.assert_outcomes(passed=1, errors=1)
-    assert "ending the process" not in run.result.stderr.str()
+    assert "exiting without them" not in run.result.stderr.str()
 
 
 def test_idle_worker_of_a_pool_keeps_nobody_waiting(run_leaks: Runner) -> None:
@@ -42,7 +44,7 @@ def test_it(request):
     run = run_leaks(source, ini="mockstream_exit_grace = 3600\n")
 
     run.result.assert_outcomes(passed=1, errors=1)
-    assert "no daemon" not in run.text
+    assert "not a daemon" not in run.text
 
 
 def test_what_is_to_run_at_exit_runs(run_leaks: Runner) -> None:

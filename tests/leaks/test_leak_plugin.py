@@ -25,7 +25,7 @@ async def test_clean(): await leak_task(0)
             "LeakError: test_task left 1 thing running (tasks 0 -> 1, threads * -> *), still there after 0.20 s:",
             "  task 'Task-*'",
             "    created at test_it.py:4 in leak_task",
-            "    It is sleeping. Cancel it and await it when its work is over.",
+            "    It is sleeping. Cancel and await it when it is no longer needed.",
             "*= leaks =*",
             "test_it.py:4 in leak_task: 1 task in 1 test",
         ]

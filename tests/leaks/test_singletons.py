@@ -752,7 +752,7 @@ def test_a():
 """
     result = run(source)
 
-    assert (f"assert_no_leaks(ignore={said})" if said else "give it a name, and exempt that") in result.text
+    assert (f"assert_no_leaks(ignore={said})" if said else "give it a name, then ignore that name") in result.text
 
 
 @pytest.mark.parametrize(
@@ -822,7 +822,7 @@ DIAGNOSES = {
         "import anyio\nasync def read(receive): await receive.receive()\n"
         "async def test_a():\n    KEPT.extend(anyio.create_memory_object_stream(1))\n"
         "    KEPT.append(asyncio.create_task(read(KEPT[1])))\n    await asyncio.sleep(0)\n",
-        "It waits for an empty memory stream that nobody fills.",
+        "It waits on an empty memory stream that nobody fills.",
     ),
 }
 

@@ -247,17 +247,17 @@ def test_first_run_of_a_suite_that_leaks_in_many_places_says_what_to_do(run_leak
 
     run.result.stdout.fnmatch_lines(
         [
-            "4 lines leak; those with the most: test_it.py:* (2), *",
+            "4 lines leak, most often: test_it.py:* (2), *",
             "  let only new leaks fail:  pytest --mockstream-known=leaks.toml --mockstream-known-update",
-            "  report, and fail nobody:  pytest --mockstream-leaks=warn",
+            "  only report:              pytest --mockstream-leaks=warn",
         ]
     )
 
 
 @pytest.mark.parametrize("decided", ["mockstream_leaks = error\n", "mockstream_leaks = warn\n"])
 def test_suite_that_has_decided_gets_no_advice(decided: str, run_leaks: Runner) -> None:
-    assert "To go on from here" not in run_leaks(MANY, ini=decided).text
+    assert "Next steps" not in run_leaks(MANY, ini=decided).text
 
 
 def test_suite_that_leaks_in_few_places_gets_no_advice(run_leaks: Runner) -> None:
-    assert "To go on from here" not in run_leaks(LEAKING).text
+    assert "Next steps" not in run_leaks(LEAKING).text

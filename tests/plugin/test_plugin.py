@@ -349,7 +349,10 @@ def test_fixture_markers_and_options_explain_themselves(pytester: pytest.Pyteste
     assert "allow_leaks('#123: shutdown is not ours')" in markers
     helped = " ".join(run(pytester, "--help").stdout.str().split())
     assert f"some of {', '.join(OPTIONAL_KINDS)}" in helped
-    assert "A keyword in the call wins over a marker, a marker over the command line, that over the ini file." in helped
+    assert (
+        "A keyword in the call wins over a marker, a marker over the command line, the command line over the ini file"
+        in helped
+    )
     assert all(setting.flag in helped and setting.ini in helped for setting in SETTINGS)
 
 

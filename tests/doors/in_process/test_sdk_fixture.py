@@ -144,7 +144,7 @@ async def test_next_one_is_not_blamed(mock_stream_sdk):
             "LeakError: test_it left 1 thing running*",
             "  stream 'openai /v1/chat/completions (request 1)'",
             "    opened at *test_open_stream*.py:4 in first_word",
-            "    Its consumer read * of 4 chunks* and never closed it. With openai, write `with client.chat.*",
+            "    Its consumer read * of 4 chunks* and never closed it. With openai, write `with client*",
         ]
     )
 
