@@ -107,7 +107,24 @@ PROJECTS = {
             "re-assert",
             "trustme",
         ),
-        limit=1200,
+        args=(  # what opens connections; all takes half an hour
+            "tests/test_client_functional.py",
+            "tests/test_client_session.py",
+            "tests/test_client_ws_functional.py",
+            "tests/test_connector.py",
+            "tests/test_resolver.py",
+            "tests/test_run_app.py",
+            "tests/test_web_functional.py",
+            "tests/test_web_runner.py",
+            "tests/test_web_server.py",
+            "tests/test_web_websocket_functional.py",
+        ),
+        judged=frozenset(
+            {
+                # Real, of a test: it waits for the first of two tasks, and leaves the other one sleeping.
+                "task asyncio.tasks.sleep",
+            }
+        ),
     ),
     "redis": Project(
         "redis==8.1.0",
@@ -120,6 +137,12 @@ PROJECTS = {
             "tests/test_event.py",
             "tests/test_multidb",
             "tests/test_retry.py",
+        ),
+        judged=frozenset(
+            {
+                # Real, of the tests: they start schedulers, and stop none of them.
+                "thread redis.background._start_event_loop_in_thread",
+            }
         ),
     ),
     "asgiref": Project(
@@ -169,12 +192,43 @@ PROJECTS = {
             "-k",
             "not mongodb and not redis and not zookeeper and not etcd and not rethinkdb and not Qt and not Twisted",
         ),
+        judged=frozenset(
+            {
+                # Real, of the tests: they start schedulers that they do not shut down, each with its pool.
+                "thread tests/test_schedulers.py:1003",
+            }
+        ),
     ),
     "fakeredis": Project(
         "fakeredis==2.41.0", needs=("hypothesis", "pytest-asyncio"), args=("test", "--ignore=test/test_hypothesis")
     ),
-    "hypercorn": Project("hypercorn==0.18.0", extras="[trio]", needs=("httpx", "pytest-asyncio", "pytest-trio")),
-    "taskiq": Project("taskiq==0.13.0", extras="[reload]", needs=("polyfactory",)),
+    "hypercorn": Project(
+        "hypercorn==0.18.0",
+        extras="[trio]",
+        needs=("httpx", "pytest-asyncio", "pytest-trio"),
+        judged=frozenset(
+            {
+                # Real, where the test fails, as it does with h2 4.4: then its server goes on with all that it runs.
+                "task hypercorn.asyncio.tcp_server.TCPServer.run",
+                "task hypercorn.protocol.h2.H2Protocol.send_task",
+                "task hypercorn.asyncio.tcp_server.TCPServer._idle_timeout",
+            }
+        ),
+    ),
+    "taskiq": Project(
+        "taskiq==0.13.0",
+        extras="[reload]",
+        needs=("polyfactory",),
+        judged=frozenset(
+            {
+                # Real, of the tests: they make brokers that they do not shut down, each with its pool.
+                "thread taskiq/brokers/inmemory_broker.py:139",
+                # Real, of the tests: pools that nobody shuts down; in one a job sleeps on after its time-out.
+                "thread tests/receiver/test_receiver.py:47",
+                "thread test_receiver.test_run_timeouts_sync.<locals>.test_func",
+            }
+        ),
+    ),
     "aiofiles": Project("aiofiles==25.1.0"),
     "janus": Project("janus==2.0.0", needs=("pytest-benchmark", "pytest-codspeed", "pytest-cov")),
     "httpcore": Project(
@@ -235,9 +289,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             if not _is_as_known(PROJECTS[name], Path(folder)):
                 surprises.append(name)
-    print(
-        f"\nas known: {len(names) - len(surprises)} of {len(names)}; to be looked at: {', '.join(surprises) or 'none'}"
-    )
+    print(f"\n{len(names)} suites; to be looked at: {', '.join(surprises) or 'none'}")
     sys.exit(bool(surprises))
 
 
@@ -250,7 +302,7 @@ def _is_as_known(project: Project, folder: Path) -> bool:
         print(f"not built: {error}")
         return False
     report = folder / "report.json"
-    print(f"without the check: {_last_line(workshop.test(source, '-p', 'no:mockstream'))}", flush=True)
+    print(f"without the check: {_last_line(workshop.test(source, '--mockstream-leaks=off'))}", flush=True)
     checked = workshop.test(source, f"--mockstream-report={report}")
     print(f"with the check:    {_last_line(checked)}")
     if not report.exists():

@@ -194,6 +194,11 @@ def _is_closed_executor(seen: SeenThread) -> bool:
     return is_pymongos and getattr(executor, "_stopped", None) is True
 
 
+def _is_grpc_poller(seen: SeenThread) -> bool:
+    queue = getattr(getattr(seen.thread, "_target", None), "__self__", None)
+    return (type(queue).__module__, type(queue).__name__) == ("grpc._cython.cygrpc", "PollerCompletionQueue")
+
+
 def _is_execnet(seen: SeenThread) -> bool:
     return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
 
@@ -206,6 +211,11 @@ THREAD_RULES = (
         "pymongo-closed",
         "a client that was closed leaves threads that see it up to half a second later (pymongo 4.6 to 4.20)",
         _is_closed_executor,
+    ),
+    Rule(
+        "grpc-poller",
+        "grpc.aio has one for the process, counted in C: it ends with the last channel or server (1.85)",
+        _is_grpc_poller,
     ),
     Rule("debugger", "a debugger's own threads live as long as the session", _is_debugger),
     Rule(
