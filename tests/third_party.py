@@ -188,7 +188,7 @@ PROJECTS = {
             }
         ),
     ),
-    "httpx-sse": Project("httpx-sse==0.4.3", needs=("pytest-asyncio", "sse-starlette", "starlette")),
+    "httpx-sse": Project("httpx-sse==0.4.3", needs=("httpx", "pytest-asyncio", "sse-starlette", "starlette")),
     "async-lru": Project("async-lru==2.4.0", needs=("pytest-asyncio",)),
     "aiostream": Project("aiostream==0.8.1", needs=("pytest-asyncio", "pytest-cov")),
     "websockets": Project("websockets==16.1.1"),
@@ -310,7 +310,7 @@ def _is_as_known(project: Project, folder: Path) -> bool:
     print(f"without the check: {_last_line(workshop.test(source, '--mockstream-leaks=off'))}", flush=True)
     checked = workshop.test(source, f"--mockstream-report={report}")
     print(f"with the check:    {_last_line(checked)}")
-    if not report.exists():
+    if not report.exists() or " passed" not in _last_line(checked):
         print(checked[-2000:])
         return False
     content = json.loads(report.read_text(encoding="utf-8"))
