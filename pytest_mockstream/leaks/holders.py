@@ -252,7 +252,7 @@ def closer_of(kind: type) -> Closer | None:
 def class_of_method(code: types.CodeType) -> type | None:
     """Return the class that has code as a method, as far as it can be reached by its name."""
     path = code.co_qualname.split(".")[:-1]
-    for module in list(sys.modules.values()) if path else ():
+    for module in sys.modules.copy().values() if path else ():
         names = types.ModuleType.__getattribute__(module, "__dict__") if type(module) is types.ModuleType else {}
         if names.get("__file__") == code.co_filename:
             thing: Any = names.get(path[0])
@@ -299,12 +299,12 @@ def _is_instance_of_library(thing: Any) -> bool:
 
 
 def _modules() -> dict[int, types.ModuleType]:
-    modules = [module for module in list(sys.modules.values()) if issubclass(type(module), types.ModuleType)]
+    modules = [module for module in sys.modules.copy().values() if issubclass(type(module), types.ModuleType)]
     return {id(types.ModuleType.__getattribute__(module, "__dict__")): module for module in modules}
 
 
 def _key(names: dict[Any, Any], thing: Any) -> str:
-    return next((str(name) for name, value in list(names.items()) if value is thing), "?")
+    return next((str(name) for name, value in dict.copy(names).items() if value is thing), "?")
 
 
 def _has_weak_keys(entries: dict[Any, Any]) -> bool:
@@ -316,7 +316,7 @@ def _weak_key(entries: dict[Any, Any], thing: Any) -> Any:
     """Return what a dictionary of weak keys has something for."""
     if not _has_weak_keys(entries):
         return None
-    for key, value in list(entries.items()):
+    for key, value in dict.copy(entries).items():
         if value is thing:
             return key()
     return None

@@ -185,7 +185,7 @@ def has_foreign_code() -> bool:
     """Tell whether code is loaded that could start a thread behind Python's back: ctypes, or an extension module."""
     if "_ctypes" in sys.modules:
         return True
-    for module in list(sys.modules.values()):
+    for module in sys.modules.copy().values():
         if is_a(module, ModuleType):  # it may be a stand-in of any kind
             spec = ModuleType.__getattribute__(module, "__dict__").get("__spec__")
             if type(getattr(spec, "loader", None)) is ExtensionFileLoader and not _is_of_python(spec.origin or ""):

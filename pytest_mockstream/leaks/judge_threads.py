@@ -218,7 +218,7 @@ def _ends_at_exit(thread: threading.Thread) -> bool:
 def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
     found: list[tuple[int, Birth | None]] = [
         (ident, birth)
-        for ident, birth in list(BIRTHS.raw.items())
+        for ident, birth in BIRTHS.raw.copy().items()
         if birth.serial > scope.mark and not birth.reported and ident != threading.get_ident()
     ]
     if _may_be_unrecorded(scope):

@@ -150,7 +150,7 @@ def spellings(module: str | None, qualname: str) -> list[str]:
 
 def module_of(filename: str) -> str | None:
     """Return the name of the module that a file was loaded as."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # in one step, whatever other threads import meanwhile
         if name != "__main__" and issubclass(type(module), ModuleType) and vars(module).get("__file__") == filename:
             return name
     return None

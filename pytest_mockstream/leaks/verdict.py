@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .kinds import Census
 
 
-def judge(scope: Scope, streams: Callable[[], list[Leak]], census: Census | None) -> None:
+def judge_scope(scope: Scope, streams: Callable[[], list[Leak]], census: Census | None) -> None:
     """Judge what a test left.
 
     Args:

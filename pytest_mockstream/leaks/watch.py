@@ -143,9 +143,9 @@ class LeakWatch:
         if self.census is None and is_quiet(scope):
             scope.leaks += streams()
             return
-        from .verdict import judge
+        from .verdict import judge_scope
 
-        judge(scope, streams, self.census)
+        judge_scope(scope, streams, self.census)
 
     def begin_owner(self, owner: Owner) -> None:
         """Note what there is when an owner begins that will be judged by itself."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from leak_runs import Runner
+from leak_runs import INI, Runner
 
 COUNTED = """
 import sys, pytest
@@ -440,3 +440,28 @@ async def test(): KEPT.append(asyncio.Task(forever()))
     made.result.stdout.fnmatch_lines(
         ["    created at a place that nobody saw", "*assert_no_leaks(ignore=[[]'forever'])*"]
     )
+
+
+# The garbage collector is not made to come before streams are judged.
+
+
+def test_stream_that_only_a_cycle_keeps_is_judged_whichever_test_comes_first(
+    pytester: pytest.Pytester, lean_pytest: None
+) -> None:
+    pytester.makeini(INI)
+    pytester.makepyfile(
+        """
+import gc
+async def test_left(mock_stream_client):
+    stream = mock_stream_client.complete_stream("hi")
+    await anext(stream)
+    gc.collect()
+    ring = [stream]
+    ring.append(ring)
+    gc.set_threshold(1000)
+"""
+    )
+
+    result = pytester.runpytest_subprocess()
+
+    result.assert_outcomes(passed=1, errors=1)
