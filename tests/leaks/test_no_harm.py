@@ -438,7 +438,7 @@ async def test(): KEPT.append(asyncio.Task(forever()))
 """)
 
     made.result.stdout.fnmatch_lines(
-        ["    created at a place that nobody saw", "*assert_no_leaks(ignore=[[]'forever'])*"]
+        ["    created at a place that nobody saw", "*assert_no_leaks(ignore=[[]'test_it.forever'])*"]
     )
 
 
