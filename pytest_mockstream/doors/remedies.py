@@ -10,7 +10,7 @@ from types import FrameType
 from pytest_mockstream._base.callsite import is_library
 
 #: By top-level package. Checked against openai 2.54 and 3.54, anthropic 2.12, google-genai 3.4, ollama 0.6,
-#: langchain-openai 1.7, pydantic-ai 2.62 and litellm 1.106.
+#: langchain-openai 1.7, pydantic-ai 2.62, litellm 1.106 and llama-index-llms-openai 0.8.
 _REMEDIES = {
     "openai": (
         "With openai, write `with client....create(..., stream=True) as stream:` (AsyncOpenAI: `async with await`), or"
@@ -34,6 +34,10 @@ _REMEDIES = {
     "langchain": (
         "With langchain, close the generator: `async with contextlib.aclosing(model.astream(...)) as chunks:`, or"
         " `with contextlib.closing(model.stream(...)) as chunks:`."
+    ),
+    "llama_index": (
+        "llama-index does not close the stream that it opened, not even when its generator is closed: read it to its"
+        " end, or pass an HTTP client of yours (`http_client=`, `async_http_client=`) and close that."
     ),
     "pydantic_ai": (
         "With pydantic-ai, stay inside `async with agent.run_stream(...) as result:` and read to the end there."

@@ -386,3 +386,21 @@ async def test_cached_client_of_langchain_works_in_every_test(test: str, mock_st
     chunks = [chunk async for chunk in (await ASYNC["langchain"]()).stream]
 
     assert "".join(chunk.content for chunk in chunks) == f"the {test}"
+
+
+@pytest.mark.skipif(not is_installed("llama_index"), reason="no llama-index")
+@pytest.mark.expect_leak(kind="stream")
+async def test_library_that_never_closes_what_it_opened_is_named_with_what_its_user_can_do(
+    mock_stream_sdk: MockStreamSDK,
+) -> None:
+    llms = pytest.importorskip("llama_index.llms.openai")
+    core = pytest.importorskip("llama_index.core.llms")
+    mock_stream_sdk.respond("one two three")
+    model = llms.OpenAI(model="gpt-4o", api_key="x")
+
+    parts = await model.astream_chat([core.ChatMessage(role="user", content="hi")])
+    await anext(parts)
+    await parts.aclose()
+
+    with pytest.raises(AssertionError, match="llama-index does not close the stream that it opened"):
+        mock_stream_sdk.requests[0].assert_closed()
