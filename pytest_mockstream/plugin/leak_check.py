@@ -186,6 +186,8 @@ class LeakPlugin:
         """Judge a test as its markers say."""
         item.stash[_PLAN] = plan
         self._plans_differ = True
+        if plan.place:
+            self.verdicts().note_skips()
         if not all(self.sees.values()) and (plan.strict or plan.expected is not None):
             self.verdicts().refuse_blind(item)
 

@@ -27,6 +27,18 @@ MARKERS = {
 _EXIT_GRACE = 5.0  # seconds
 
 
+SKIPPED = pytest.StashKey[bool]()
+
+
+class SkipNotes:
+    """Notes which tests were skipped, before or while they ran."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        if call.excinfo is not None and isinstance(call.excinfo.value, pytest.skip.Exception):
+            item.stash[SKIPPED] = True
+
+
 def plan_of_run(config: pytest.Config, plan: Plan) -> Plan:
     """Return how a test without markers is judged, with what the ini file says.
 

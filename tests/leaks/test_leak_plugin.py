@@ -742,3 +742,14 @@ def test_doctests_and_other_items_are_no_trouble(run_leaks: Runner) -> None:
 
     made.result.assert_outcomes(passed=1)
     assert made.leaks == []
+
+
+@pytest.mark.parametrize("marker", ["expect_leak(kind='task')", "allow_leaks(reason='#1')"])
+@pytest.mark.parametrize("how", ["pytest.skip('not here')", "pass"])
+def test_marker_of_a_test_that_was_skipped_is_neither_wrong_nor_stale(how: str, marker: str, run_leaks: Runner) -> None:
+    skip = "@pytest.mark.skip(reason='not here')\n" if how == "pass" else ""
+
+    run = run_leaks(f"{skip}@pytest.mark.{marker}\ndef test_it(): {how}\n")
+
+    run.result.assert_outcomes(skipped=1)
+    assert run.data["stale"] == []
