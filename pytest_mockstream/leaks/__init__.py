@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .settle import take_turns
     from .stacks import frames_of, frames_of_thread, module_of, spellings, user_site
     from .values import DEFAULT_KINDS, KINDS, Leak
-    from .verdict import judge_scope
     from .watch import LeakWatch
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "finds",
     "frames_of",
     "frames_of_thread",
-    "judge_scope",
     "leak_check",
     "matches",
     "module_of",
@@ -68,7 +66,6 @@ _HOMES = {
     "stacks": "frames_of frames_of_thread module_of spellings user_site",
     "report": "LeakReport creators entries place",
     "values": "DEFAULT_KINDS KINDS Leak",
-    "verdict": "judge_scope",
     "watch": "LeakWatch",
 }
 

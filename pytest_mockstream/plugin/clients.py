@@ -23,17 +23,6 @@ if TYPE_CHECKING:
 _FAILURE = pytest.StashKey[BaseException]()
 
 
-def _load_judge(plugins: pytest.PytestPluginManager) -> None:
-    """Load what judges streams, before there are any.
-
-    Loading it makes so many objects that the garbage collector comes: a stream that a test leaves in nothing but a
-    reference cycle would be gone when it is judged.
-    """
-    if (check := plugins.get_plugin("mockstream-leaks")) is not None:
-        check.verdicts()
-        from pytest_mockstream.leaks import judge_scope  # noqa: F401 - that it is loaded is all
-
-
 def make_client(settings: Settings) -> MockStreamClient:
     """Return the default client."""
     from pytest_mockstream.doors.client.client import MockStreamClient
@@ -121,7 +110,6 @@ def _settings_of(request: pytest.FixtureRequest) -> Settings:
     plugins = request.config.pluginmanager
     if not plugins.has_plugin("mockstream-failures"):
         plugins.register(_FailureNotes(), "mockstream-failures")
-        _load_judge(plugins)
     return of_test(request.node)
 
 

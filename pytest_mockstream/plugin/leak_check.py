@@ -14,6 +14,7 @@ PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
@@ -106,6 +107,7 @@ class LeakPlugin:
         self._optional = default.optional_kinds
         self._plans_differ = False
         self._armed = False
+        self._holds_collector = False
         self._failed = False
         self._failures_before = 0
         self._open_before: Collection[Any] = ()
@@ -315,7 +317,23 @@ class LeakPlugin:
     # The verdict.
 
     def _judge_test(self) -> None:
-        self.watch.judge(self._open_streams)
+        if self.newly_open():
+            self._hold_collector()
+        try:
+            self.watch.judge(self._open_streams)
+        finally:
+            self._let_collect()
+
+    def _hold_collector(self) -> None:
+        """Keep the garbage collector from a stream that is open and held by nothing but a cycle, until it is judged."""
+        if not self._holds_collector and gc.isenabled():
+            gc.disable()
+            self._holds_collector = True
+
+    def _let_collect(self) -> None:
+        if self._holds_collector:
+            self._holds_collector = False
+            gc.enable()
 
     def _judge_fixtures(self) -> None:
         ended, self._ended = self._ended, []
@@ -332,8 +350,10 @@ class LeakPlugin:
         return self.verdicts().open_streams(newly) if newly else []
 
     def _streams_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[], list[Leak]]:
-        newly = self.newly_open()
-        return self.verdicts().streams_in(loop, newly) if newly else list
+        if not (newly := self.newly_open()):
+            return list
+        self._hold_collector()
+        return self.verdicts().streams_in(loop, newly)
 
     def _ignored(self, leak: Leak) -> bool:
         return self.verdicts().ignored(leak)
@@ -345,6 +365,7 @@ class LeakPlugin:
         return self.verdicts().plan_of(leak).contain
 
     def _conclude(self, item: pytest.Item) -> None:
+        self._let_collect()
         scope = self.watch.scope
         self.watch.close()
         if scope is None or scope.interrupted:

@@ -442,7 +442,7 @@ async def test(): KEPT.append(asyncio.Task(forever()))
     )
 
 
-# The garbage collector is not made to come before streams are judged.
+# The garbage collector does not come before streams are judged.
 
 
 def test_stream_that_only_a_cycle_keeps_is_judged_whichever_test_comes_first(
@@ -465,3 +465,29 @@ async def test_left(mock_stream_client):
     result = pytester.runpytest_subprocess()
 
     result.assert_outcomes(passed=1, errors=1)
+
+
+@pytest.mark.parametrize("threshold", [100, 300])
+def test_stream_that_only_a_cycle_keeps_is_judged_however_often_the_collector_comes(
+    threshold: int, pytester: pytest.Pytester, lean_pytest: None
+) -> None:
+    pytester.makeini(INI)
+    pytester.makepyfile(
+        f"""
+import gc
+async def test_first(mock_stream_client): pass
+async def test_left(mock_stream_client):
+    stream = mock_stream_client.complete_stream("hi")
+    await anext(stream)
+    gc.collect()
+    ring = [stream]
+    ring.append(ring)
+    gc.set_threshold({threshold})
+def test_collector_is_on_again():
+    assert gc.isenabled()
+"""
+    )
+
+    result = pytester.runpytest_subprocess()
+
+    result.assert_outcomes(passed=3, errors=1)
