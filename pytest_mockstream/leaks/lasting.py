@@ -94,6 +94,8 @@ def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
     Then it is credited to the fixture that keeps it, or noted in ``scope.lasting``.
     """
     packages, fixtures = _packages(suspect), scope.policy.fixtures()
+    if not packages and not fixtures:
+        return leak
     search = Search(suspect.starts, packages, fixtures)
     holder = search.holder()
     makers = _makers(suspect) if packages else []

@@ -274,7 +274,8 @@ class LeakPlugin:
         self._wide = [(fixture, other) for fixture, other in self._wide if other is not owner]
 
     def _wide_values(self) -> list[tuple[Any, Owner]]:
-        results = [(fixture.cached_result, owner) for fixture, owner in self._wide]
+        own = [(fixture, owner) for fixture, owner in self._wide if not _is_of_asyncio(fixture.func)]
+        results = [(fixture.cached_result, owner) for fixture, owner in own]
         return [(result[0], owner) for result, owner in results if result is not None and result[0] is not None]
 
     def _begin(self, item: pytest.Item) -> None:
@@ -372,6 +373,11 @@ class LeakPlugin:
             return
         if scope.leaks or scope.lasting or self.plan.place:
             self.verdicts().conclude(item, scope)
+
+
+def _is_of_asyncio(fixture: Any) -> bool:
+    """Tell whether a fixture is one of pytest-asyncio's own: its loops keep nothing for tests."""
+    return str(getattr(fixture, "__module__", "")).startswith("pytest_asyncio")
 
 
 def _open_requests() -> list[Any]:
