@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .check import leak_check
     from .ignore import Ignore, compile_ignores, matches
     from .judge_threads import convicted_threads
+    from .lasting import still_open
     from .owner import OWNER, Owner
     from .proof import finds
     from .report import LeakReport, creators, entries, place
@@ -49,6 +50,7 @@ __all__ = [
     "report_of",
     "sees",
     "spellings",
+    "still_open",
     "take_turns",
     "user_site",
 ]
@@ -60,6 +62,7 @@ _HOMES = {
     "check": "leak_check",
     "ignore": "Ignore compile_ignores matches",
     "judge_threads": "convicted_threads",
+    "lasting": "still_open",
     "owner": "OWNER Owner",
     "scope": "Policy Scope",
     "settle": "take_turns",

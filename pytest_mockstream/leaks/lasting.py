@@ -61,6 +61,7 @@ class Suspect(NamedTuple):
 
 class _Kept(NamedTuple):
     thing: weakref.ref[Any]
+    place: str
     leak: Leak
     test: Owner
     is_alive: Callable[[], bool]
@@ -116,6 +117,19 @@ def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
     return None
 
 
+def still_open() -> list[str]:
+    """Return what libraries keep, is alive and has a way to be closed that nobody has used: its class, and the way."""
+    found: dict[str, None] = {}
+    for one in (one for kept in _KEPT.values() for one in kept):
+        thing = one.thing()
+        if thing is None or not one.is_alive() or not package_of_type(type(thing)):
+            continue
+        if (closer := closer_of(type(thing))) is not None:
+            name = f"{type(thing).__module__.partition('.')[0]}.{type(thing).__qualname__}"
+            found[f"{name}, kept by {one.place}: {closer.call.replace('.', 'its ', 1)} closes it"] = None
+    return list(found)
+
+
 def let_go(owner: Owner | None) -> None:
     """Note that something of an owner is left on purpose: what that starts later is not the next test's."""
     if owner is not None and not owner.root.label.startswith("fixture:"):
@@ -150,7 +164,7 @@ def _first_of_its_line(scope: Scope, suspect: Suspect, holder: Holder, leak: Lea
     thing = _referable(holder.thing, suspect)
     other = next((one for one in kept if one.thing() is not thing and one.test is not scope.owner.root), None)
     if other is None:
-        kept.append(_Kept(weakref.ref(thing), leak, scope.owner.root, suspect.is_alive))
+        kept.append(_Kept(weakref.ref(thing), holder.place, leak, scope.owner.root, suspect.is_alive))
     return other
 
 

@@ -91,6 +91,7 @@ class LeakSummary:
         self._sees = sees
         self._path = path
         self._collector = _Collector()
+        self.still_open: list[str] = []
 
     def collect(self, plugins: pytest.PytestPluginManager) -> None:
         """Begin to take what reports carry; a run whose tests leave nothing never does."""
@@ -154,6 +155,7 @@ class LeakSummary:
             if len(tests) > 3:
                 lines.append(f"    and {len(tests) - 3} more")
         markers = self._collector.markers
+        lines += [f"still open at the end: {what}" for what in self.still_open]
         lines += [f"{place}: its {markers[place]} is stale, it leaks no more" for place in self._stale]
         return lines
 

@@ -15,7 +15,18 @@ from typing import Any
 
 import pytest
 
-from pytest_mockstream.leaks import Leak, LeakReport, Scope, finds, matches, module_of, report_of, spellings, take_turns
+from pytest_mockstream.leaks import (
+    Leak,
+    LeakReport,
+    Scope,
+    finds,
+    matches,
+    module_of,
+    report_of,
+    spellings,
+    still_open,
+    take_turns,
+)
 
 from .leak_check import LeakPlugin
 from .leak_exit import end_in_time
@@ -103,6 +114,8 @@ class Verdicts:
 
     def end_session(self, status: int) -> None:
         """Let the process end with a status, whatever thread that failed a test would keep it."""
+        if self._summary is not None:
+            self._summary.still_open = still_open()
         if self._check.mode != "warn":
             end_in_time(exit_grace(self._check.config), status)
 

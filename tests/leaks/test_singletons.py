@@ -833,3 +833,24 @@ def test_what_is_certain_is_told(waiting: str, run_leaks: Runner) -> None:
 
     assert said is not None
     assert said in run_leaks(source).text
+
+
+# The end of the run.
+
+
+def test_singleton_that_could_have_been_closed_is_noted_at_the_end(run: Runner) -> None:
+    library, use = KEEPING["a module's variable"]
+
+    result = run(TWO.format(use=use), library=library)
+
+    result.result.assert_outcomes(passed=3)
+    assert "still open at the end: lib.Client, kept by lib._client: its close() closes it" in result.text
+
+
+def test_singleton_that_is_closed_before_the_end_is_not_noted(run: Runner) -> None:
+    library, use = KEEPING["a module's variable"]
+
+    result = run(TWO.format(use=use) + "def test_last(): lib._client.close()\n", library=library)
+
+    result.result.assert_outcomes(passed=4)
+    assert "still open at the end" not in result.text
