@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from .legal import did_you_mean
 
@@ -31,7 +31,7 @@ def lists(options: type, defaults: Mapping[str, Any]) -> Callable[[F], F]:
     """Return a decorator for functions that take ``**options: Unpack[...]``, so that ``help()`` lists each keyword.
 
     Args:
-        options: the ``TypedDict``; its annotations are shown as they are, so its module must not turn them into text.
+        options: the ``TypedDict``.
         defaults: the default of each.
     """
 
@@ -39,7 +39,7 @@ def lists(options: type, defaults: Mapping[str, Any]) -> Callable[[F], F]:
         signature = inspect.signature(function)
         listed = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=defaults[name], annotation=annotation)
-            for name, annotation in options.__annotations__.items()
+            for name, annotation in get_type_hints(options).items()
         ]
         own = [given for given in signature.parameters.values() if given.kind is not inspect.Parameter.VAR_KEYWORD]
         shown = signature.replace(parameters=[*own, *listed])

@@ -125,8 +125,9 @@ def still_open() -> list[str]:
         if thing is None or not one.is_alive() or not package_of_type(type(thing)):
             continue
         if (closer := closer_of(type(thing))) is not None:
-            name = f"{type(thing).__module__.partition('.')[0]}.{type(thing).__qualname__}"
-            found[f"{name}, kept by {one.place}: {closer.call.replace('.', 'its ', 1)} closes it"] = None
+            found[
+                f"{name_of_class(type(thing))}, kept by {one.place}: {closer.call.replace('.', 'its ', 1)} closes it"
+            ] = None
     return list(found)
 
 

@@ -5,17 +5,17 @@ It holds values and numbers only, and runs nothing.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self, TypeAlias, TypedDict, TypeVar, get_type_hints
+from typing import Any, Self, TypeAlias, TypedDict
 
 from pytest_mockstream._base.callsite import CallSite
 from pytest_mockstream._base.clock import monotonic
 from pytest_mockstream._base.errors import ScriptError
-from pytest_mockstream._base.legal import duration, integer
+from pytest_mockstream._base.keywords import lists
+from pytest_mockstream._base.legal import did_you_mean, duration, integer
 
 Check: TypeAlias = Callable[[], object]
 ProgressCallback: TypeAlias = Callable[[int, int], None]
@@ -24,7 +24,6 @@ ProgressCallback: TypeAlias = Callable[[int, int], None]
 TRIES = 3
 _LOG = logging.getLogger("pytest_mockstream.sweep")
 _LOG_INTERVAL = 2.0
-_Sweep = TypeVar("_Sweep", bound=Callable[..., Any])
 
 
 class SweepKeywords(TypedDict, total=False):
@@ -92,19 +91,8 @@ class Settings:
                 _LOG.info("%s: %d of %d points visited", title, done, len(points))
 
 
-def shares_keywords(sweep: _Sweep) -> _Sweep:
-    """Let ``help()`` and ``inspect.signature()`` list each shared keyword where the sweep says ``**keywords``."""
-    written = inspect.signature(sweep)
-    types = get_type_hints(SweepKeywords)
-    shared = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=types[field.name]
-        )
-        for field in fields(Settings)
-    ]
-    own = [parameter for parameter in written.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
-    sweep.__signature__ = written.replace(parameters=[*own, *shared])  # type: ignore[attr-defined] # inspect reads it
-    return sweep
+#: Lets ``help()`` and ``inspect.signature()`` list each shared keyword where a sweep says ``**keywords``.
+shares_keywords = lists(SweepKeywords, {field.name: field.default for field in fields(Settings)})
 
 
 def settings_of(sweep: Callable[..., Any], keywords: SweepKeywords) -> Settings:
@@ -121,10 +109,8 @@ def settings_of(sweep: Callable[..., Any], keywords: SweepKeywords) -> Settings:
                 for parameter in inspect.signature(sweep).parameters.values()
                 if parameter.kind is parameter.KEYWORD_ONLY
             ]
-            near = difflib.get_close_matches(name, legal, 1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
             msg = (
-                f"{sweep.__name__}() got an unexpected keyword argument {name!r}.{meant}"
+                f"{sweep.__name__}() got an unexpected keyword argument {name!r}.{did_you_mean(name, legal)}"
                 f" Give some of {', '.join(sorted(legal))}"
             )
             raise TypeError(msg)
