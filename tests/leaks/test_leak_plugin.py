@@ -753,3 +753,20 @@ def test_marker_of_a_test_that_was_skipped_is_neither_wrong_nor_stale(how: str, 
 
     run.result.assert_outcomes(skipped=1)
     assert run.data["stale"] == []
+
+
+@pytest.mark.parametrize("scope", ["function", "session"])
+def test_stream_that_is_closed_a_few_turns_after_its_test_is_no_leak(scope: str, run_leaks: Runner) -> None:
+    source = """
+async def test_it(mock_stream_client):
+    stream = mock_stream_client.complete_stream("hi")
+    await anext(stream)
+    loop = asyncio.get_running_loop()
+    def later(turns): loop.call_soon(later, turns - 1) if turns else stream.close()
+    later(8)
+    KEPT.append(stream)
+"""
+    run = run_leaks(source, ini=f"asyncio_default_test_loop_scope = {scope}\n")
+
+    run.result.assert_outcomes(passed=1)
+    assert run.leaks == []
