@@ -7,21 +7,56 @@ including it) is computed from there when somebody asks for it, so that a stream
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.redaction import brief
+
+from .content import Item
+from .deltas import ToolCallDelta
+
+__all__ = ["CompletedToolCall", "Completion", "ItemChunk", "StreamChunk", "ToolCallDelta", "Transcript", "Usage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """How many tokens a request used, counted as OpenAI does (https://platform.openai.com/docs/api-reference/chat/object).
 
+    Each format says what its provider says, in the provider's way of counting: the ``input_tokens`` of Anthropic are
+    those that were neither read from its cache nor written to it, the ``candidatesTokenCount`` of Gemini is without
+    reasoning. What it has no field for is left out.
+
     Attributes:
-        prompt_tokens: input tokens.
+        prompt_tokens: input tokens, all of them.
         completion_tokens: output tokens, reasoning included.
         reasoning_tokens: how many of the output tokens were reasoning.
+        cached_tokens: how many of the input tokens were read from the provider's cache.
+        cache_write_tokens: how many of the input tokens were written to it.
+        prompt_audio_tokens: how many of the input tokens were sound.
+        completion_audio_tokens: how many of the output tokens were sound.
+
+    Raises:
+        ScriptError: a number is no int >= 0, or there is more of a part than of the whole.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     reasoning_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    prompt_audio_tokens: int = 0
+    completion_audio_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            count = getattr(self, name)
+            if type(count) is not int or count < 0:
+                raise ScriptError(f"Usage({name}={brief(count)}): give a number of tokens, an int >= 0")
+        for whole, *parts in PARTS_OF_USAGE:
+            said = {name: getattr(self, name) for name in parts if getattr(self, name)}
+            if (count := getattr(self, whole)) < sum(said.values()):
+                listed = ", ".join(f"{name}={number}" for name, number in said.items())
+                raise ScriptError(f"Usage({whole}={count}, {listed}): {whole} counts them all, give at least their sum")
 
     @property
     def total_tokens(self) -> int:
@@ -29,24 +64,12 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCallDelta:
-    """One fragment of a tool call.
-
-    As OpenAI streams them, the first fragment of a call has its id and name, and each further one a piece of its
-    arguments (https://platform.openai.com/docs/guides/function-calling#streaming).
-
-    Attributes:
-        index: which tool call of the reply this belongs to, from 0.
-        id: the call's id; None except on its first fragment.
-        name: the tool's name; None except on the first fragment.
-        arguments: the next piece of the JSON text of the arguments.
-    """
-
-    index: int
-    id: str | None = None
-    name: str | None = None
-    arguments: str = ""
+#: The counts that are parts of another, each after it.
+PARTS_OF_USAGE = (
+    ("prompt_tokens", "cached_tokens", "cache_write_tokens"),
+    ("prompt_tokens", "prompt_audio_tokens"),
+    ("completion_tokens", "reasoning_tokens", "completion_audio_tokens"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +122,12 @@ class StreamChunk:
     Attributes:
         index: the position in the stream, from 0.
         delta: the text that this chunk adds.
-        reasoning: the reasoning ("thinking") that it adds.
+        reasoning: the reasoning ("thinking") that it adds; on a last chunk with an ``error``, all that came before.
         refusal: the text that it adds to a refusal.
         tool_call: the fragment of a tool call that it adds, or None.
-        role: ``"assistant"`` on the first chunk, None on all others.
+        item: what else it brings, as the step of the script that says it: a ``Frame``, ``ServerTool``, ``Citation`` or
+            ``Image``; or, on its last chunk, a ``Reasoning`` that is redacted or says its signature. Else None.
+        role: ``"assistant"`` on the first chunk, None on all others; a script of frames alone says it itself.
         finish_reason: why the model stopped, such as ``"stop"``; None except on the last chunk.
         usage: the tokens used; None except on the last chunk.
         error: what broke the stream off, on the last chunk of a stream that was opened with ``errors="chunk"``.
@@ -122,6 +147,26 @@ class StreamChunk:
     _transcript: Transcript | None = field(default=None, compare=False, repr=False)
 
     @property
+    def item(self) -> Item | None:
+        """What else it brings: see the attributes above."""
+        return None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more of the same tool call, or of the same part of an ``Interleave``, is to come."""
+        return self.tool_call is not None and self.tool_call.unfinished
+
+    @property
+    def new_block(self) -> bool:
+        """Whether it begins a block, although a block of its kind may be open."""
+        return False
+
+    @property
+    def empty(self) -> Literal["reasoning", "refusal"] | None:
+        """What it adds nothing to, where that is no text."""
+        return None
+
+    @property
     def content(self) -> str:
         """All text up to and including this chunk."""
         return self.delta if self._transcript is None else self._transcript.until(self.index + 1)
@@ -133,6 +178,16 @@ class StreamChunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemChunk(StreamChunk):
+    """A chunk that says more than the fields of most chunks: few do, so that most need not pay for it."""
+
+    item: Item | None = None
+    unfinished: bool = field(default=False, compare=False, repr=False)
+    new_block: bool = field(default=False, compare=False, repr=False)
+    empty: Literal["reasoning", "refusal"] | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """A whole reply, as ``complete``, ``chat``, ``acomplete`` and ``achat`` return it.
 
@@ -141,6 +196,7 @@ class Completion:
         reasoning: the reasoning ("thinking").
         refusal: the text of a refusal.
         tool_calls: the tool calls, in order.
+        items: what else it brings, in order: see ``StreamChunk.item``.
         finish_reason: why the model stopped, such as ``"stop"``; None if the script ends with ``Truncate``.
         usage: the tokens used; None if the script ends with ``Truncate``.
         model: the model that was asked for.
@@ -150,6 +206,7 @@ class Completion:
     reasoning: str = ""
     refusal: str = ""
     tool_calls: tuple[CompletedToolCall, ...] = ()
+    items: tuple[Item, ...] = ()
     finish_reason: str | None = "stop"
     usage: Usage | None = None
     model: str = ""

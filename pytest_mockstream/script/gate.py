@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+from pytest_mockstream._base.copied import copied
 from pytest_mockstream._base.legal import duration
 from pytest_mockstream._base.notifier import Notifier
 
@@ -53,13 +54,13 @@ class Gate:
         if self._open:
             return
         self._open = True
-        for held in list(self._held):
+        for held in copied(self._held):
             held.gate_opened(self)
 
     async def reached(self) -> None:
         """Wait until a consumer has read everything before the gate and waits for what comes after it.
 
-        Like any await, it is bounded by ``asyncio.timeout(...)`` around it.
+        Like any await, it is bounded by ``asyncio.timeout(...)``, or ``trio.fail_after(...)``, around it.
         """
         while not self._reached:
             seen = self._changed.count
@@ -91,3 +92,13 @@ class Gate:
         if not self._reached:
             self._reached = True
             self._changed.notify()
+
+
+def is_held_at(gate: Gate) -> bool:
+    """Tell whether a consumer waits at a closed gate, or has waited there."""
+    return gate._reached and not gate._open
+
+
+def rewind(gate: Gate) -> None:
+    """Close a gate again that nobody has reached yet, for another run of the same script."""
+    gate._open = gate._reached = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_mockstream._base.redaction import brief
+
 from .steps import CONTENT, STEPS, HTTPError, Wait
 
 # Where the providers keep the arguments of a tool call, and what they wrap around one.
@@ -25,17 +27,19 @@ def _guess(value: object) -> str:
         case None:
             return "For a reply without content write ''. If a function of yours makes the step, does it return it?"
         case int() | float():
-            return f"For a pause write Wait({value!r})."
+            return f"For a pause write Wait({brief(value)})."
         case bytes() | bytearray():
-            return f"Text is a str: write {value!r}.decode()."
+            return f"Text is a str: write {brief(value)}.decode()."
         case type():
             return _guess_of_class(value)
         case BaseException():
             return _guess_of_error(type(value))
         case Mapping():
             return _guess_of_mapping(value)
+        case _ if callable(value):
+            return "A function that answers a request goes into respond(...), which calls it."
         case list() | tuple():
-            return f"For exact deltas write Text({value!r})."
+            return f"For exact deltas write Text({brief(value)})."
         case Iterable():
             return "For exact deltas write Text(...) around it."
     return ""
@@ -62,5 +66,5 @@ def _guess_of_mapping(value: Mapping[Any, Any]) -> str:
     call = next((value[name] for name in _WRAPPERS if isinstance(value.get(name), Mapping)), value)
     for name in _ARGUMENTS:
         if name in call and "name" in call:
-            return f"For a tool call write ToolCall({call['name']!r}, {call[name]!r})."
-    return "For a tool call write ToolCall(name, arguments); for JSON as text, json.dumps(...)."
+            return f"For a tool call write ToolCall({brief(call['name'])}, {brief(call[name])})."
+    return "For a tool call write ToolCall(name, arguments); for a frame, Frame(...); for text, json.dumps(...)."

@@ -5,7 +5,7 @@ Whatever takes, checks or lists these keywords derives them from here.
 
 # Without `from __future__ import annotations`: the annotations below are shown to users by `help()`, as types.
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from pytest_mockstream._base import keywords
@@ -39,10 +39,12 @@ class ShapeOptions(TypedDict, total=False):
 class ScriptOptions(PacingOptions, ShapeOptions, total=False):
     """All keywords of ``Script``, which explains each."""
 
+    gaps: Sequence[float | str] | None
     chunking: Chunking
     finish_reason: str | None
     usage: Usage | None
     times: int | None
+    headers: Mapping[str, str] | None
 
 
 PACING_OPTIONS = tuple(PacingOptions.__annotations__)

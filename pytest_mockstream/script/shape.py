@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.redaction import brief
 
 Fragment: TypeAlias = Literal["byte", "random"] | int
 LineEnding: TypeAlias = Literal["\n", "\r\n"]
@@ -51,4 +52,4 @@ class Shape:
             counts = number is not None and isinstance(value, int) and not isinstance(value, bool) and value > 0
             if value is not None and value not in words and not counts:
                 legal = [*map(repr, words), *([number] if number else [])]
-                raise ScriptError(f"{name}={value!r} is not known: give {' or '.join(legal)}")
+                raise ScriptError(f"{name}={brief(value)} is not known: give {' or '.join(legal)}")

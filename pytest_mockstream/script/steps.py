@@ -1,161 +1,60 @@
-"""The steps of a script: content, time and faults; frozen values, each checked when it is made."""
+"""The steps of a script: those with content, and here time and faults; frozen values, checked when they are made."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Literal, TypeAlias, TypeVar
 
 from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream._base.legal import duration
+from pytest_mockstream._base.redaction import brief
 
+from .combined import Interleave, Together
+from .content import CONTENT, EXTRAS, Content
+from .deltas import Chunking, cut
 from .gate import Gate
+from .headers import headers_of
+from .items import Citation, Frame, Image, ServerTool
+from .parts import Reasoning, Refusal, Text, ToolCall
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
-Chunking: TypeAlias = Literal["word", "char"] | int | Callable[[str], Iterable[str]]
-
-_WORD = re.compile(r"\s*\S+\s*|\s+")
-
-
-def cut(text: str, chunking: Chunking) -> tuple[str, ...]:
-    """Cut text into deltas, which joined are the text again.
-
-    Args:
-        text: what to cut.
-        chunking: ``"word"`` (each with the white space after it), ``"char"``, a number of characters, or a callable
-            that takes the text and returns the deltas.
-
-    Raises:
-        ScriptError: the chunking is none of these, or the callable's deltas joined are not the text.
-    """
-    if isinstance(chunking, str) or chunking is None or isinstance(chunking, bool):
-        if chunking == "word":
-            return tuple(_WORD.findall(text))
-        if chunking == "char":
-            return tuple(text)
-    elif isinstance(chunking, int):
-        if chunking > 0:
-            return tuple(text[i : i + chunking] for i in range(0, len(text), chunking))
-    elif callable(chunking):
-        return _cut_by(chunking, text)
-    msg = f"chunking={chunking!r} is not known: give 'word', 'char', an int > 0 or a callable str -> list[str]"
-    raise ScriptError(msg)
-
-
-def _cut_by(chunking: Callable[[str], Iterable[str]], text: str) -> tuple[str, ...]:
-    deltas = tuple(chunking(text))
-    if not all(isinstance(delta, str) for delta in deltas) or "".join(deltas) != text:
-        msg = f"chunking={chunking!r} cut {text!r} into {list(deltas)!r}, but joined they are not the text"
-        raise ScriptError(msg)
-    return deltas
-
-
-@dataclass(frozen=True, slots=True)
-class _Prose:
-    """Some kind of text: cut by the script's chunking, or given as an iterable of the exact deltas."""
-
-    content: str | Iterable[str]
-
-    def __post_init__(self) -> None:
-        if isinstance(self.content, str):
-            return
-        kind = type(self).__name__
-        try:
-            deltas = tuple(self.content)
-        except TypeError:
-            msg = f"{kind}({self.content!r}): give a str, or an iterable of str for the exact deltas"
-            raise ScriptError(msg) from None
-        if wrong := [delta for delta in deltas if not isinstance(delta, str)]:
-            msg = f"{kind}([...]): every delta must be a str, got {wrong[0]!r}"
-            raise ScriptError(msg)
-        object.__setattr__(self, "content", deltas)
-
-    @property
-    def text(self) -> str:
-        """The whole text."""
-        return self.content if isinstance(self.content, str) else "".join(self.content)
-
-    def deltas(self, chunking: Chunking) -> tuple[str, ...]:
-        """Return the text cut by ``chunking``, unless the deltas were given."""
-        return cut(self.content, chunking) if isinstance(self.content, str) else tuple(self.content)
-
-
-@dataclass(frozen=True, slots=True)
-class Text(_Prose):
-    """Text of the reply. A plain ``str`` as a step means the same.
-
-    Attributes:
-        content: a ``str``, which the script's ``chunking`` cuts into deltas, or an iterable of the exact deltas.
-
-    Raises:
-        ScriptError: it is neither.
-
-    Example:
-        >>> Text("Hello there").deltas("word")
-        ('Hello ', 'there')
-        >>> Text(["Hel", "lo"]).deltas("word")
-        ('Hel', 'lo')
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Reasoning(_Prose):
-    """Reasoning ("thinking") that a model streams besides its text; takes and raises what ``Text`` does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal(_Prose):
-    """A refusal to answer; takes and raises what ``Text`` does.
-
-    OpenAI's formats have a field for it (https://platform.openai.com/docs/guides/structured-outputs#refusals); in the
-    others it is text, and Anthropic's stop reason says so.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """The model calls a tool. Its arguments are streamed as JSON text, which the script's ``chunking`` cuts.
-
-    Formats that send a call in one piece (Gemini, Ollama) send it when its last fragment would have come.
-
-    Attributes:
-        name: the tool's name.
-        arguments: a mapping, or the JSON text itself, which need not be valid: models send broken JSON, too.
-        id: the call's id; by default ``"call_1"``, ``"call_2"``, … in the order of the script.
-
-    Raises:
-        ScriptError: there is no name, or the arguments cannot be written as JSON.
-    """
-
-    name: str
-    arguments: Mapping[str, Any] | str = field(default_factory=dict)
-    id: str | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            msg = f"ToolCall(name={self.name!r}): give the tool's name, a non-empty str"
-            raise ScriptError(msg)
-        if self.id is not None and (not isinstance(self.id, str) or not self.id):
-            msg = f"ToolCall(id={self.id!r}): give a non-empty str, or None"
-            raise ScriptError(msg)
-        if not isinstance(self.arguments, str | Mapping):
-            msg = f"ToolCall(arguments={self.arguments!r}): give a mapping, or JSON text as a str"
-            raise ScriptError(msg)
-        try:
-            _ = self.json
-        except (TypeError, ValueError) as error:
-            msg = f"ToolCall(arguments={self.arguments!r}) cannot be written as JSON: {error}"
-            raise ScriptError(msg) from None
-
-    @property
-    def json(self) -> str:
-        """The arguments as JSON text."""
-        if isinstance(self.arguments, str):
-            return self.arguments
-        return json.dumps(dict(self.arguments), ensure_ascii=False, allow_nan=False)
+__all__ = [
+    "CONTENT",
+    "EXTRAS",
+    "FAULTS",
+    "STEPS",
+    "Chunking",
+    "Citation",
+    "Content",
+    "Disconnect",
+    "End",
+    "ErrorEvent",
+    "Failed",
+    "Fault",
+    "Frame",
+    "HTTPError",
+    "Image",
+    "Interleave",
+    "KeepAlive",
+    "Malformed",
+    "Played",
+    "Reasoning",
+    "Refusal",
+    "ServerTool",
+    "Stall",
+    "Step",
+    "Text",
+    "Together",
+    "ToolCall",
+    "Truncate",
+    "Wait",
+    "cut",
+    "is_end",
+]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -181,6 +80,16 @@ class KeepAlive:
 
     It is the provider's own ping where it has one, else a comment
     (https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes).
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last chunk comes here, although the body stays open: for what real servers send or do after it.
+
+    After it may come ``Wait``, ``Gate``, ``Stall``, ``KeepAlive``, ``Malformed``, ``Disconnect``, and ``Frame``, which
+    does not count as a chunk there, such as a second ``"[DONE]"``. The reader of the default client is at the end with
+    the last chunk.
     """
 
 
@@ -225,14 +134,14 @@ class Disconnect:
 
     def __post_init__(self) -> None:
         if self.how not in {"reset", "cut"}:
-            msg = f"Disconnect(how={self.how!r}) is not known: give 'reset' or 'cut'"
+            msg = f"Disconnect(how={brief(self.how)}) is not known: give 'reset' or 'cut'"
             raise ScriptError(msg)
         _check_flag("Disconnect", "inside_frame", self.inside_frame)
 
 
 def _check_flag(step: str, name: str, value: object) -> None:
     if not isinstance(value, bool):
-        msg = f"{step}({name}={value!r}): give True or False"
+        msg = f"{step}({name}={brief(value)}): give True or False"
         raise ScriptError(msg)
 
 
@@ -271,7 +180,7 @@ class Malformed:
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, str):
-            msg = f"Malformed({self.data!r}): give the garbage as a str"
+            msg = f"Malformed({brief(self.data)}): give the garbage as a str"
             raise ScriptError(msg)
         _check_flag("Malformed", "framed", self.framed)
 
@@ -280,16 +189,68 @@ class Malformed:
 class ErrorEvent:
     """The provider reports an error inside a stream that has already begun, with status 200; the stream ends there.
 
-    The reader of the default client gets ``ProviderError``. Each wire format has its own shape for it.
+    The reader of the default client gets ``ProviderError``. Each wire format has its own shape for it. Where the reply
+    is not streamed, it is an HTTP error with the status that belongs to its type or code.
 
     Attributes:
         message: what the provider says.
         type: the provider's name for the kind of error, such as ``"overloaded_error"``; by default the format's usual
-            one.
+            one, or the one that belongs to ``code``.
+        code: OpenAI's finer word, such as ``"insufficient_quota"``; by default the one that belongs to ``type``
+            (https://platform.openai.com/docs/guides/error-codes). Other formats have none.
+
+    Raises:
+        ScriptError: a value is not a str.
     """
 
     message: str = "The server had an error while processing your request"
     type: str | None = field(default=None, kw_only=True)
+    code: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_words(self, "message", "type", "code")
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The reply itself says that it failed: the last event of a response of OpenAI's, which raises nothing in the SDK.
+
+    In OpenAI's responses that is ``response.failed`` with an ``error``, or ``response.incomplete``; where the reply is
+    not streamed, the ``status`` of the body, with HTTP status 200
+    (https://platform.openai.com/docs/api-reference/responses-streaming/response/failed). Other formats have no such
+    thing: there use ``ErrorEvent``. The reader of the default client gets ``ProviderError``.
+
+    Attributes:
+        message: what the provider says.
+        code: the provider's word for what went wrong; by default ``"server_error"``.
+        incomplete: why the reply breaks off, ``"max_output_tokens"`` or ``"content_filter"``; then it did not fail, and
+            says no message and no code. ``finish_reason="length"`` says the same of a script that is whole.
+
+    Raises:
+        ScriptError: a value is not legal.
+    """
+
+    message: str = "The model had an error while generating the response"
+    code: str | None = field(default=None, kw_only=True)
+    incomplete: Literal["max_output_tokens", "content_filter"] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        _check_words(self, "message", "code")
+        if self.incomplete not in {None, "max_output_tokens", "content_filter"}:
+            msg = f"Failed(incomplete={brief(self.incomplete)}): give 'max_output_tokens' or 'content_filter', or None"
+            raise ScriptError(msg)
+        if self.incomplete is not None and self.code is not None:
+            msg = (
+                f"Failed(code={brief(self.code)}, incomplete={self.incomplete!r}): a reply that breaks off has no code"
+            )
+            raise ScriptError(f"{msg}; give one of them")
+
+
+def _check_words(step: ErrorEvent | Failed | HTTPError, *names: str) -> None:
+    for name in names:
+        value = getattr(step, name)
+        if not isinstance(value, str) and not (value is None and name != "message"):
+            raise ScriptError(f"{type(step).__name__}({name}={brief(value)}): give a str")
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +261,13 @@ class HTTPError:
 
     Attributes:
         status: the status code, 400 to 599.
-        retry_after: seconds for the ``Retry-After`` header (RFC 9110 section 10.2.3), or None for no such header.
+        type: the provider's name for the kind of error, such as ``"insufficient_quota"``; by default the usual one for
+            the status, or the one that belongs to ``code``.
+        code: OpenAI's finer word; by default the one that belongs to ``type``, or the usual one for the status
+            (https://platform.openai.com/docs/guides/error-codes). Other formats have none.
+        headers: further headers of the answer, such as rate limits; they replace those that it has anyway.
+        retry_after: for the ``Retry-After`` header (RFC 9110 section 10.2.3): seconds, as a number or as text such as
+            ``"2s"``; or an HTTP date, as a ``datetime`` with a time zone or as its text. None is no such header.
         message: what the body says.
 
     Raises:
@@ -308,38 +275,95 @@ class HTTPError:
     """
 
     status: int
-    retry_after: float | None = field(default=None, kw_only=True)
+    type: str | None = field(default=None, kw_only=True)
+    code: str | None = field(default=None, kw_only=True)
+    headers: Mapping[str, str] | None = field(default=None, kw_only=True, hash=False)  # a dict has no hash
+    retry_after: float | str | datetime | None = field(default=None, kw_only=True)
     message: str = field(default="The request failed", kw_only=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.status, bool) or not isinstance(self.status, int) or not 400 <= self.status <= 599:
-            msg = f"HTTPError({self.status!r}) is not an error status: give an int from 400 to 599"
+            msg = f"HTTPError({brief(self.status)}) is not an error status: give an int from 400 to 599"
             raise ScriptError(msg)
+        _check_words(self, "message", "type", "code")
+        if self.headers is not None:
+            object.__setattr__(self, "headers", dict(headers_of(self.headers)))
         if self.retry_after is not None:
-            object.__setattr__(self, "retry_after", duration(self.retry_after, "retry_after"))
+            object.__setattr__(self, "retry_after", _retry_after(self.retry_after))
+            if "retry-after" in (self.headers or ()):
+                raise ScriptError("HTTPError(headers={'retry-after': ...}, retry_after=...): give one of them")
+
+    @property
+    def http_headers(self) -> dict[str, str]:
+        """The headers that it adds to those of every answer."""
+        after = self.retry_after
+        said = {} if after is None else {"retry-after": f"{after:g}" if isinstance(after, float) else str(after)}
+        return {**(self.headers or {}), **said}
+
+    @property
+    def is_rate_limit(self) -> bool:
+        """Whether it says that somebody asks too often: a quota that is to be paid for has the same status."""
+        return self.status == 429 and not {self.type, self.code} & {"insufficient_quota", "billing_not_active"}
+
+    def seconds_to_wait(self) -> float | None:
+        """Return how many seconds from now the provider asks to wait; None if it does not say."""
+        return seconds_to_wait(self.http_headers)
 
 
-Content: TypeAlias = Text | Reasoning | Refusal | ToolCall
-Fault: TypeAlias = Truncate | Disconnect | Stall | Malformed | ErrorEvent | HTTPError
-Step: TypeAlias = Content | Wait | Gate | KeepAlive | Fault
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Return how many seconds from now an answer asks to wait; None if it does not say, or not so that one can read it.
 
-CONTENT = (Text, Reasoning, Refusal, ToolCall)
-FAULTS = (Truncate, Disconnect, Stall, Malformed, ErrorEvent, HTTPError)
-STEPS = (*CONTENT, Wait, Gate, KeepAlive, *FAULTS)
-_ENDS = (Truncate, Disconnect, ErrorEvent, HTTPError)
+    ``retry-after-ms`` is OpenAI's own and finer; who knows it prefers it. ``retry-after`` is a number of seconds or an
+    HTTP date (RFC 9110 section 10.2.3).
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        return seconds if isfinite(seconds) else None
+    date = _date_of(headers.get("retry-after", ""))
+    return None if date is None else max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+def _retry_after(value: object) -> float | str:
+    """Return seconds, or the text of a date."""
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            from email.utils import format_datetime  # loaded only where there is a date
+
+            return format_datetime(value.astimezone(UTC), usegmt=True)
+        raise ScriptError(f"retry_after={brief(value)} has no time zone: give datetime.now(UTC) + timedelta(seconds=2)")
+    try:
+        return duration(value, "retry_after")
+    except ScriptError as error:
+        if isinstance(value, str) and _date_of(value) is not None:
+            return value
+        raise ScriptError(f"{error}; or a date, as a datetime or as in 'Sun, 06 Nov 1994 08:49:37 GMT'") from None
+
+
+def _date_of(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)  # as of a zone that is not told, "-0000"
+
+
+Fault: TypeAlias = Truncate | Disconnect | Stall | Malformed | ErrorEvent | Failed | HTTPError
+Step: TypeAlias = Content | Wait | Gate | KeepAlive | End | Fault
+
+FAULTS = (Truncate, Disconnect, Stall, Malformed, ErrorEvent, Failed, HTTPError)
+STEPS = (*CONTENT, Wait, Gate, KeepAlive, End, *FAULTS)
+_ENDS = (Truncate, Disconnect, ErrorEvent, Failed, HTTPError)
 
 T = TypeVar("T")
 #: What a schedule consists of: units of output (chunks, or frames of bytes), and the steps that are not output.
-Played: TypeAlias = "T | Wait | Gate | KeepAlive | Fault"
+Played: TypeAlias = "T | Wait | Gate | KeepAlive | Frame | Fault"
 
 
 def is_end(step: Step) -> bool:
     """Tell whether a step ends the stream, so that nothing can come after it."""
     return isinstance(step, _ENDS) or (isinstance(step, Stall) and step.seconds is None)
-
-
-def cut_step(step: Step, chunking: Chunking) -> tuple[str, ...]:
-    """Return the deltas of a step; a step that is not content has none."""
-    if isinstance(step, ToolCall):
-        return ("", *cut(step.json, chunking))
-    return step.deltas(chunking) if isinstance(step, _Prose) else ()

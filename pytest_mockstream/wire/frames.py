@@ -13,10 +13,12 @@ from typing import NamedTuple
 from pytest_mockstream.script.shape import Shape
 from pytest_mockstream.script.steps import Disconnect, Played, Truncate
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 _LONGEST_RANDOM = 64
 
 
-class Frame(NamedTuple):
+class WireFrame(NamedTuple):
     """Bytes of the body that are handed over at once; a tuple, since each chunk makes one and tuples are fast to make.
 
     Attributes:
@@ -32,7 +34,9 @@ class Frame(NamedTuple):
     piece: bool = False
 
 
-def shaped(frames: Iterable[Played[Frame]], shape: Shape, *, between: bytes, seed: str) -> Iterable[Played[Frame]]:
+def shaped(
+    frames: Iterable[Played[WireFrame]], shape: Shape, *, between: bytes, seed: str
+) -> Iterable[Played[WireFrame]]:
     """Give frames the shape that a script asks for.
 
     Args:
@@ -42,40 +46,40 @@ def shaped(frames: Iterable[Played[Frame]], shape: Shape, *, between: bytes, see
         seed: the seed of ``fragment="random"``.
     """
     if shape.between is not None:
-        frames = _interleaved(frames, Frame(between))
+        frames = _interleaved(frames, WireFrame(between))
     if shape.duplicate is not None:
         frames = _duplicated(frames, shape.duplicate)
     return frames if shape.fragment is None else fragments(frames, _lengths(shape, seed))
 
 
-def _interleaved(frames: Iterable[Played[Frame]], between: Frame) -> Iterator[Played[Frame]]:
+def _interleaved(frames: Iterable[Played[WireFrame]], between: WireFrame) -> Iterator[Played[WireFrame]]:
     begun = False
     for step in frames:
-        if isinstance(step, Frame):
+        if isinstance(step, WireFrame):
             if begun:
                 yield between
             begun = True
         yield step
 
 
-def _duplicated(frames: Iterable[Played[Frame]], every: int) -> Iterator[Played[Frame]]:
+def _duplicated(frames: Iterable[Played[WireFrame]], every: int) -> Iterator[Played[WireFrame]]:
     count = 0
     for step in frames:
-        if isinstance(step, Frame):
+        if isinstance(step, WireFrame):
             count += 1
             if count % every == 0:
-                yield Frame(step.data)
+                yield WireFrame(step.data)
         yield step
 
 
-def torn(steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+def torn(steps: Iterable[Played[WireFrame]]) -> Iterator[Played[WireFrame]]:
     """Put half a frame before a fault that asks for it: half of the last frame once more, for want of a next one."""
     model = b"{"
     for step in steps:
-        if isinstance(step, Frame):
+        if isinstance(step, WireFrame):
             model = step.data
         elif isinstance(step, Truncate | Disconnect) and step.inside_frame:
-            yield Frame(model[: (len(model) + 1) // 2])
+            yield WireFrame(model[: (len(model) + 1) // 2])
         yield step
 
 
@@ -88,14 +92,14 @@ def _lengths(shape: Shape, seed: str) -> Iterator[int]:
     return (draw(1, _LONGEST_RANDOM) for _ in repeat(None))
 
 
-def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterator[Played[Frame]]:
+def fragments(steps: Iterable[Played[WireFrame]], lengths: Iterator[int]) -> Iterator[Played[WireFrame]]:
     """Cut the body into pieces of these lengths, across frames; a step without bytes ends a piece early."""
     held, wanted = bytearray(), next(lengths)
     chunks, last = 0, False
     for step in steps:
-        if not isinstance(step, Frame):
+        if not isinstance(step, WireFrame):
             if held:
-                yield Frame(bytes(held), chunks, last, piece=True)
+                yield WireFrame(bytes(held), chunks, last, piece=True)
                 held, chunks, last = bytearray(), 0, False
             yield step
             continue
@@ -109,7 +113,7 @@ def fragments(steps: Iterable[Played[Frame]], lengths: Iterator[int]) -> Iterato
                 chunks, last = chunks + step.chunks, step.last
             place += len(part)
             if len(held) == wanted:
-                yield Frame(bytes(held), chunks, last, piece=True)
+                yield WireFrame(bytes(held), chunks, last, piece=True)
                 held, chunks, last, wanted = bytearray(), 0, False, next(lengths)
     if held:
-        yield Frame(bytes(held), chunks, last, piece=True)
+        yield WireFrame(bytes(held), chunks, last, piece=True)

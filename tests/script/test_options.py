@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import fields
 
 import pytest
 
 from pytest_mockstream import MockStreamClient, Script
+from pytest_mockstream.playbook.queued import Condition
 from pytest_mockstream.playbook.scripting import Scripted, When
 from pytest_mockstream.script.options import PACING_OPTIONS, SCRIPT_OPTIONS, SHAPE_OPTIONS
 from pytest_mockstream.script.pacing import Pacing
@@ -28,11 +30,12 @@ def test_signature_lists_each_keyword_with_its_type_and_default(takes_options: C
     assert (parameters["times"].annotation, parameters["times"].default) == (int | None, 1)
 
 
-@pytest.mark.parametrize("documented", [Script, Scripted.respond])
-def test_docstring_explains_each_keyword(documented: object) -> None:
+@pytest.mark.parametrize("documented", [Script, Scripted.respond, Scripted.when])
+def test_docstring_explains_each_keyword(documented: Callable[..., object]) -> None:
     explained = re.findall(r"^\s+(\w+): ", inspect.getdoc(documented) or "", re.MULTILINE)
 
-    assert set(SCRIPT_OPTIONS) <= set(explained)
+    listed = set(inspect.signature(documented).parameters) - {"self", "steps", "unnamed"}
+    assert listed <= set(explained)
 
 
 def test_type_checkers_see_a_keyword_or_a_value_that_is_wrong(mock_stream_client: MockStreamClient) -> None:
@@ -53,7 +56,8 @@ def test_unknown_keyword_is_told_with_its_value_the_nearest_one_and_all() -> Non
 
     assert str(caught.value) == (
         "there is no keyword time=2. Did you mean 'times'? The keywords are delay, ttft, jitter, seed,"
-        " tokens_per_second, fragment, line_ending, between, duplicate, chunking, finish_reason, usage, times"
+        " tokens_per_second, fragment, line_ending, between, duplicate, gaps, chunking, finish_reason, usage, times,"
+        " headers"
     )
 
 
@@ -80,3 +84,22 @@ def test_a_setting_that_respond_leaves_to_others_is_the_script_s_own(mock_stream
     mock_stream_client.respond(Script("ab", finish_reason="length"), finish_reason=None)
 
     assert [chunk.finish_reason for chunk in mock_stream_client.complete_stream("hi")][-1] == "length"
+
+
+def test_signature_of_when_lists_each_condition_with_its_type() -> None:
+    parameters = inspect.signature(Scripted.when).parameters
+
+    assert [name for name in parameters if name not in {"self", "unnamed"}] == [
+        f.name for f in fields(Condition) if f.init and f.name != "recorded"
+    ]
+    assert (parameters["turn"].annotation, parameters["turn"].default) == (int | None, None)
+
+
+def test_unknown_condition_is_told_as_an_unknown_keyword_of_respond_is(mock_stream_client: MockStreamClient) -> None:
+    with pytest.raises(TypeError) as caught:
+        mock_stream_client.when(contain="x")  # type: ignore[call-arg]
+
+    assert str(caught.value) == (
+        "there is no keyword contain='x'. Did you mean 'contains'? The keywords are contains, matches, model, provider,"
+        " tool, tool_result_contains, turn, system, schema, header, test, path, predicate"
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_mockstream import ScriptError
-from pytest_mockstream._base.legal import duration
+from pytest_mockstream._base.legal import duration, rate
 from pytest_mockstream.script.pacing import Pacing
 
 
@@ -20,6 +21,12 @@ def gaps(pacing: Pacing, count: int = 5, *, salt: int = 0) -> list[float]:
 )
 def test_duration_texts(text: str, value: float) -> None:
     assert duration(text, "delay") == pytest.approx(value)
+
+
+@pytest.mark.parametrize("check", [duration, rate])
+def test_a_number_too_large_for_a_float_is_none(check: Callable[[object, str], float]) -> None:
+    with pytest.raises(ScriptError, match="delay=1000000"):
+        check(10**400, "delay")
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1s", "1 day", "1e3", "nan", "inf", "1..5s", "٣s"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -208,7 +209,10 @@ def test_what_cannot_be_played_is_refused_when_it_is_made(make: Any, words: list
         ({"function": {"name": "f", "arguments": "{}"}}, " For a tool call write ToolCall('f', '{}')."),
         ({"type": "tool_use", "name": "f", "input": {"x": 1}}, " For a tool call write ToolCall('f', {'x': 1})."),
         ({"functionCall": {"name": "f", "args": {}}}, " For a tool call write ToolCall('f', {})."),
-        ({"city": "Paris"}, " For a tool call write ToolCall(name, arguments); for JSON as text, json.dumps(...)."),
+        (
+            {"city": "Paris"},
+            " For a tool call write ToolCall(name, arguments); for a frame, Frame(...); for text, json.dumps(...).",
+        ),
         (Disconnect, " Did you mean Disconnect()?"),
         (ToolCall, " Did you mean ToolCall(...)?"),
         (object, ""),
@@ -225,3 +229,27 @@ def test_what_is_no_step_is_told_with_the_step_that_may_be_meant(step: Any, hint
 
 def test_script_error_is_a_value_error() -> None:
     assert issubclass(ScriptError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ("x: y", "headers='x: y': give a mapping, such as"),
+        ({"Content-Length": "3"}, "'Content-Length': ...}: it says where the body ends or how it is sent"),
+        ({"transfer-encoding": "chunked"}, "it says where the body ends"),
+        ({"Connection": "close"}, "it says where the body ends"),
+        ({"x y": "z"}, "'x y': ...}: give the name of a header"),
+        ({3: "z"}, "3: ...}: give the name of a header"),
+        ({"x-left": 3}, "'x-left': 3}: give a str of one line"),
+        ({"x-left": "3\r\nx: y"}, "give a str of one line"),
+        ({"x-left": " 3"}, "without space around it"),
+        ({"x-left": "\u20ac"}, "in Latin-1"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_refused(headers: Any, told: str) -> None:
+    with pytest.raises(ScriptError, match=re.escape(told)):
+        Script("Hi", headers=headers)
+
+
+def test_names_of_headers_are_in_lower_case() -> None:
+    assert Script("Hi", headers={"X-Left": "3"}).headers == {"x-left": "3"}

@@ -24,8 +24,9 @@ _USAGES = st.builds(
     st.integers(0, 10**6),
 )
 TEXTS = st.text(min_size=1, max_size=30)
-_TEXT_STEPS = st.builds(Text, TEXTS)
-_REASONING_STEPS = st.builds(Reasoning, TEXTS)
+BORDERS = st.sampled_from([False, False, True])
+_TEXT_STEPS = st.builds(Text, TEXTS, new_block=BORDERS)
+_REASONING_STEPS = st.builds(Reasoning, TEXTS, new_block=BORDERS)
 _CALLS = st.builds(
     ToolCall,
     st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_]{0,15}", fullmatch=True),

@@ -63,7 +63,9 @@ def test_openai_s_words_for_the_end_are_put_in_the_provider_s(path: str, read: A
             assert read(body) == own
 
 
-@pytest.mark.parametrize("wire", [pytest.param(e, id=e.name) for e in ENDPOINTS if isinstance(e, WireFormat)])
+@pytest.mark.parametrize(
+    "wire", [pytest.param(e, id=f"{e.name} {e.shown}") for e in ENDPOINTS if isinstance(e, WireFormat)]
+)
 def test_provider_s_own_words_for_the_end_are_its_own(wire: WireFormat) -> None:
     assert {wire.finish_reasons[own] for own in wire.finish_reasons.values()} == set(wire.finish_reasons.values())
 
@@ -176,6 +178,13 @@ def test_each_block_of_anthropic_has_a_number_of_its_own() -> None:
         ("api.openai.com.evil.org", None),
         ("me.openai.azure.com", "azure"),
         ("us-east5-aiplatform.googleapis.com", "vertex"),
+        ("aiplatform.eu.rep.googleapis.com", "vertex"),
+        ("us-east5-aiplatform.mtls.googleapis.com", "vertex"),
+        ("bedrock-runtime.eu-central-1.amazonaws.com", "bedrock"),
+        ("bedrock-runtime-fips.us-gov-west-1.api.aws", "bedrock"),
+        ("bedrock.eu-central-1.amazonaws.com", "bedrock"),
+        ("s3.eu-central-1.amazonaws.com", None),
+        ("oauth2.googleapis.com", None),
         ("localhost", None),
     ],
 )

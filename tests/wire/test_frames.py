@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_mockstream import Disconnect, Script, ScriptError, Truncate, Wait
 from pytest_mockstream.script.shape import Shape
-from pytest_mockstream.wire.frames import Frame, fragments, shaped, torn
+from pytest_mockstream.wire.frames import WireFrame, fragments, shaped, torn
 from pytest_mockstream.wire.sse import Event, Framing, Writer, json_bytes, json_text
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -22,7 +22,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 LINE_ENDINGS = st.sampled_from(["\n", "\r\n"])
 NAMES = st.none() | st.from_regex(r"[a-z_.]{1,12}", fullmatch=True)
 STEPS = st.lists(
-    st.builds(Frame, st.binary(min_size=1, max_size=40), st.integers(0, 3)) | st.builds(Wait, st.floats(0, 9)),
+    st.builds(WireFrame, st.binary(min_size=1, max_size=40), st.integers(0, 3)) | st.builds(Wait, st.floats(0, 9)),
     max_size=8,
 )
 
@@ -86,14 +86,14 @@ def test_any_cut_keeps_bytes_chunks_and_the_place_of_what_is_no_bytes(steps: lis
     cut = list(fragments(steps, lengths))
 
     assert _runs(cut) == _runs(steps)
-    assert size is None or all(len(step.data) <= size for step in cut if isinstance(step, Frame))
+    assert size is None or all(len(step.data) <= size for step in cut if isinstance(step, WireFrame))
 
 
 def _runs(steps: list[Any]) -> list[Any]:
     """Return what lies between steps that are no bytes: bytes, chunks."""
     runs: list[Any] = [[b"", 0]]
     for step in steps:
-        if isinstance(step, Frame):
+        if isinstance(step, WireFrame):
             runs[-1][0] += step.data
             runs[-1][1] += step.chunks
         else:
@@ -102,29 +102,29 @@ def _runs(steps: list[Any]) -> list[Any]:
 
 
 def test_cut_falls_across_frames() -> None:
-    assert [frame.data for frame in _fragments([Frame(b"abc"), Frame(b"def")], 2)] == [b"ab", b"cd", b"ef"]
+    assert [frame.data for frame in _fragments([WireFrame(b"abc"), WireFrame(b"def")], 2)] == [b"ab", b"cd", b"ef"]
 
 
 def test_chunk_is_complete_with_its_last_byte() -> None:
-    frames = _fragments([Frame(b"abc", 1), Frame(b"def", 1, last=True)], 2)
+    frames = _fragments([WireFrame(b"abc", 1), WireFrame(b"def", 1, last=True)], 2)
 
     assert [(frame.chunks, frame.last) for frame in frames] == [(0, False), (1, False), (1, True)]
 
 
 def test_chunk_is_complete_before_the_lf_of_its_crlf() -> None:
-    frames = _fragments([Frame(b"a\r\n\r\n", 1, last=True)], 1)
+    frames = _fragments([WireFrame(b"a\r\n\r\n", 1, last=True)], 1)
 
     assert [(frame.chunks, frame.last) for frame in frames] == [(0, False)] * 3 + [(1, True), (0, False)]
 
 
-def _fragments(frames: list[Frame], size: int) -> list[Frame]:
+def _fragments(frames: list[WireFrame], size: int) -> list[WireFrame]:
     cut = list(fragments(frames, iter([size] * 100)))
-    assert all(isinstance(frame, Frame) for frame in cut)
-    return [frame for frame in cut if isinstance(frame, Frame)]
+    assert all(isinstance(frame, WireFrame) for frame in cut)
+    return [frame for frame in cut if isinstance(frame, WireFrame)]
 
 
 def test_random_cuts_follow_the_seed() -> None:
-    shape, frames = Shape(fragment="random"), [Frame(b"x" * 500)]
+    shape, frames = Shape(fragment="random"), [WireFrame(b"x" * 500)]
 
     first, again, other = (list(shaped(frames, shape, between=b"", seed=seed)) for seed in ("1", "1", "2"))
 
@@ -133,28 +133,28 @@ def test_random_cuts_follow_the_seed() -> None:
 
 
 def test_every_second_frame_comes_twice_and_counts_once() -> None:
-    frames = [Frame(b"a", 1), Frame(b"b", 1), Frame(b"c", 1, last=True)]
+    frames = [WireFrame(b"a", 1), WireFrame(b"b", 1), WireFrame(b"c", 1, last=True)]
 
     doubled = list(shaped(frames, Shape(duplicate=2), between=b"", seed=""))
 
-    assert doubled == [Frame(b"a", 1), Frame(b"b"), Frame(b"b", 1), Frame(b"c", 1, last=True)]
+    assert doubled == [WireFrame(b"a", 1), WireFrame(b"b"), WireFrame(b"b", 1), WireFrame(b"c", 1, last=True)]
 
 
 def test_comment_stands_between_frames_and_not_around_them() -> None:
-    frames: list[Frame | Wait] = [Frame(b"a"), Wait(1), Frame(b"b")]
+    frames: list[WireFrame | Wait] = [WireFrame(b"a"), Wait(1), WireFrame(b"b")]
 
     between = list(shaped(frames, Shape(between="comment"), between=b":", seed=""))
 
-    assert between == [Frame(b"a"), Wait(1), Frame(b":"), Frame(b"b")]
+    assert between == [WireFrame(b"a"), Wait(1), WireFrame(b":"), WireFrame(b"b")]
 
 
 @pytest.mark.parametrize("fault", [Truncate(inside_frame=True), Disconnect(inside_frame=True)])
 def test_fault_inside_a_frame_sends_half_of_one_more(fault: Any) -> None:
-    assert list(torn([Frame(b"abcd", 1), fault])) == [Frame(b"abcd", 1), Frame(b"ab"), fault]
+    assert list(torn([WireFrame(b"abcd", 1), fault])) == [WireFrame(b"abcd", 1), WireFrame(b"ab"), fault]
 
 
 def test_fault_between_frames_sends_no_half() -> None:
-    assert list(torn([Frame(b"abcd"), Truncate()])) == [Frame(b"abcd"), Truncate()]
+    assert list(torn([WireFrame(b"abcd"), Truncate()])) == [WireFrame(b"abcd"), Truncate()]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pytest_mockstream import ToolCall
 
 @pytest.mark.parametrize("reader", [pytest.param(reader, id=reader.name) for reader in READERS])
 @given(data=st.data())
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_sdk_reads_exactly_what_the_script_says(reader: Reader, data: st.DataObject) -> None:
     script = data.draw(scripts(calls=reader.called is not None))
     door = Door(script)

@@ -10,10 +10,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from pytest_mockstream._base.redaction import brief
 from pytest_mockstream.script.chunks import StreamChunk, Usage
 from pytest_mockstream.script.script import Script
-from pytest_mockstream.script.steps import ErrorEvent, ToolCall
-from pytest_mockstream.wire.blocks import Block, arguments_of, blocks_of, broken_arguments, piece_of, usage_of
+from pytest_mockstream.script.steps import ErrorEvent, Interleave, Together, ToolCall
+from pytest_mockstream.wire.blocks import (
+    Block,
+    arguments_of,
+    blocks_of,
+    broken_arguments,
+    odd_calls,
+    pieces_of,
+    sealed_reasoning,
+    usage_of,
+)
+from pytest_mockstream.wire.decoders.ollama import DECODING
 from pytest_mockstream.wire.errors import ollama_error
 from pytest_mockstream.wire.format import (
     CREATED_TEXT,
@@ -26,8 +37,10 @@ from pytest_mockstream.wire.format import (
     WireFormat,
     words,
 )
-from pytest_mockstream.wire.reading import flag, objects, rest, text_field
+from pytest_mockstream.wire.reading import flag, objects, refuse, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 _MILLISECOND = 1_000_000
 _DURATIONS = {
@@ -39,6 +52,7 @@ _DURATIONS = {
 
 
 def _parse_chat(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
+    _refuse_logprobs(body)
     return ParsedRequest(
         model=text_field(body, "model"),
         messages=objects(body, "messages"),
@@ -48,12 +62,18 @@ def _parse_chat(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str
     )
 
 
+def _refuse_logprobs(body: Json) -> None:
+    for name in ("logprobs", "top_logprobs"):
+        refuse(body, name, "a script has no log probabilities")
+
+
 def _parse_generate(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
+    _refuse_logprobs(body)
     messages: list[Mapping[str, Any]] = []
     for name, role in (("system", "system"), ("prompt", "user")):
         text = body.get(name) or ""
         if not isinstance(text, str):
-            raise BadRequestError(f"{name!r} must be text, but it is {text!r:.80}")
+            raise BadRequestError(f"{name!r} must be text, but it is {brief(text)}")
         if text:
             messages.append({"role": role, "content": text})
     return ParsedRequest(
@@ -91,7 +111,7 @@ class _Encoder:
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
         if chunk.finish_reason is None:
-            return [self._line([piece_of(chunk)])]
+            return [self._line(pieces) for pieces in (pieces_of(chunk),) if pieces]
         return [self._line([], _end(self._reply, chunk.usage or Usage()))]
 
     def text(self, text: str) -> Event:
@@ -103,7 +123,7 @@ class _Encoder:
     def error(self, error: ErrorEvent) -> Event:
         return Event(json_text(ollama_error(500, error.message)))
 
-    def _line(self, blocks: list[Block], end: Json | None = None) -> Event:
+    def _line(self, blocks: Iterable[Block], end: Json | None = None) -> Event:
         return Event(json_text(_object(self._reply, self._fields(blocks), end or {"done": False})))
 
 
@@ -117,10 +137,14 @@ def _end(reply: Reply, usage: Usage) -> Json:
 
 
 def _cannot_generate(_request: ParsedRequest, script: Script) -> str | None:
-    for step in script.steps:
+    for step in script.contents:
         if isinstance(step, ToolCall):
-            return f"it has no field for {step!r}; /api/chat has one"
-    return None
+            return f"it has no field for {brief(step)}; /api/chat has one"
+    return sealed_reasoning(script)
+
+
+def _cannot_chat(_request: ParsedRequest, script: Script) -> str | None:
+    return broken_arguments(script) or odd_calls(script, needs_ids=False) or sealed_reasoning(script)
 
 
 def _format(path: str, parse: Parse, fields: Fields, objection: Objection, *, whole_calls: bool = False) -> WireFormat:
@@ -136,9 +160,11 @@ def _format(path: str, parse: Parse, fields: Fields, objection: Objection, *, wh
         error_status={},
         finish_reasons=words("load", "unload", stop="stop", length="length", tool_calls="stop", function_call="stop"),
         objection=objection,
+        extras=(Interleave, Together),
         whole_calls=whole_calls,
+        decoding=DECODING,
     )
 
 
-CHAT = _format("chat", _parse_chat, _chat_fields, lambda _ask, script: broken_arguments(script), whole_calls=True)
+CHAT = _format("chat", _parse_chat, _chat_fields, _cannot_chat, whole_calls=True)
 GENERATE = _format("generate", _parse_generate, _generate_fields, _cannot_generate)

@@ -10,20 +10,58 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
-from pytest_mockstream.script.chunks import StreamChunk, Usage
-from pytest_mockstream.script.steps import ErrorEvent
-from pytest_mockstream.wire.blocks import Block, Kind, blocks_of, piece_of, usage_of
+from pytest_mockstream._base.redaction import brief
+from pytest_mockstream.script.chunks import ItemChunk, StreamChunk, Usage
+from pytest_mockstream.script.script import Script
+from pytest_mockstream.script.steps import (
+    Citation,
+    ErrorEvent,
+    Failed,
+    Frame,
+    Image,
+    Interleave,
+    Reasoning,
+    ServerTool,
+)
+from pytest_mockstream.wire.blocks import (
+    Block,
+    OpenBlocks,
+    odd_calls,
+    odd_tool,
+    pieces_in_turn,
+    pieces_of,
+    search_results,
+    usage_of,
+)
+from pytest_mockstream.wire.decoders.openai_responses import DECODING
+from pytest_mockstream.wire.decoding import Kind
 from pytest_mockstream.wire.errors import OPENAI_STATUS, openai_error
-from pytest_mockstream.wire.format import CREATED, BadRequestError, Json, ParsedRequest, Reply, WireFormat, words
-from pytest_mockstream.wire.reading import call_message, flag, joined_text, objects, rest, text_field
+from pytest_mockstream.wire.format import (
+    CREATED,
+    BadRequestError,
+    Failures,
+    Json,
+    Keeping,
+    ParsedRequest,
+    Reply,
+    WireFormat,
+    named_event,
+    words,
+)
+from pytest_mockstream.wire.logprobs import probable, top_of
+from pytest_mockstream.wire.reading import call_of, content_of, flag, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 _TAKEN = ("model", "input", "instructions", "tools", "stream", "stream_options")
 # The fields of its request that a response repeats, and their values where the request does not set them.
 _REPEATED: Json = {
+    "background": False,
     "max_output_tokens": None,
     "metadata": {},
     "parallel_tool_calls": True,
@@ -35,6 +73,21 @@ _REPEATED: Json = {
     "top_p": 1.0,
     "truncation": "disabled",
 }
+_LOGPROBS = "message.output_text.logprobs"
+#: Stands for what OpenAI encrypts, for who keeps nothing there: https://platform.openai.com/docs/guides/reasoning
+_ENCRYPTED = "bW9ja3N0cmVhbS1lbmNyeXB0ZWQ="
+_BETWEEN_ITEMS = ("response.output_item.added", "response.completed", "response.incomplete", "response.failed")
+#: The tools that OpenAI itself runs, and the type of their items.
+_SERVER_TOOLS = {
+    "web_search": "web_search_call",
+    "file_search": "file_search_call",
+    "code_interpreter": "code_interpreter_call",
+    "code_execution": "code_interpreter_call",
+}
+#: What a web search does, as the ``"type"`` of its input says, and the fields of it that a script may say:
+#: https://platform.openai.com/docs/guides/tools-web-search
+_WEB_ACTIONS = {"search": ("query", "queries"), "open_page": ("url",), "find_in_page": ("url", "pattern")}
+_TOOLS = ("server_tool", "image")
 _INCOMPLETE = ("max_output_tokens", "content_filter")
 
 
@@ -80,7 +133,8 @@ _LAYOUTS: dict[Kind, _Layout] = {
 
 def _parse(body: Json, _groups: Mapping[str, str], _query: Mapping[str, str]) -> ParsedRequest:
     model = text_field(body, "model")
-    instructions = joined_text(body.get("instructions") or "")
+    top_of(body, "top_logprobs")
+    instructions = content_of(body.get("instructions") or "")
     messages: list[Mapping[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
     given = body.get("input")
     if isinstance(given, str):
@@ -104,45 +158,35 @@ def _normalised(items: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
     for item in items:
         kind = item.get("type", "message")
         if kind == "message":
-            yield {"role": item.get("role", "user"), "content": item.get("content", "")}
+            more = rest(item, "type", "role", "content")
+            yield {"role": item.get("role", "user"), "content": item.get("content", ""), **more}
         elif kind == "function_call":
-            yield call_message("", [(item.get("call_id"), item.get("name"), item.get("arguments", ""))])
+            call = call_of(item.get("call_id"), item.get("name"), item.get("arguments", ""), {})
+            more = rest(item, "type", "call_id", "name", "arguments")
+            yield {"role": "assistant", "content": "", "tool_calls": [call], **more}
         elif kind == "function_call_output":
-            output = item.get("output", "")
-            yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": joined_text(output)}
+            more = rest(item, "type", "call_id", "output")
+            content = content_of(item.get("output", ""))
+            yield {"role": "tool", "tool_call_id": item.get("call_id"), "content": content, **more}
         else:  # for reasoning, and for tools that the provider runs, the type tells who said it
             yield dict(item) | {"role": "tool" if str(kind).endswith("_output") else "assistant"}
 
 
 class _Encoder:
-    """Numbers the events, and collects the items, which the last event repeats."""
+    """Numbers the events of a response."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
         self._sequence = 0
-        self._output: list[Json] = []
-        self._kind: Kind | None = None
-        self._part: Json = {}
-        self._text: list[str] = []
+        self._output = _Output(reply)
 
     def chunk(self, chunk: StreamChunk) -> Sequence[Event]:
-        return tuple(self._events(chunk))
-
-    def _events(self, chunk: StreamChunk) -> Iterator[Event]:
-        if chunk.role is not None:
-            begun = _response(self._reply, [], status="in_progress")
-            yield self._event("response.created", response=begun)
-            yield self._event("response.in_progress", response=begun)
-        if chunk.finish_reason is not None:
-            yield from self._finish(chunk.usage or Usage())
-            return
-        piece = piece_of(chunk)
-        if self._kind != piece.kind or (piece.kind == "tool_call" and piece.id):
-            yield from self._close_part()
-            yield from self._open_part(piece)
-        self._text.append(piece.text)
-        layout = _LAYOUTS[piece.kind]
-        yield self._event(f"response.{layout.event}.delta", **self._place(layout), delta=piece.text, **layout.more)
+        if _is_mere_text(chunk) and (said := self._output.more_text(chunk.delta)) is not None:
+            return (self._event(*said),)
+        begun = () if chunk.role is None else self._begun()
+        if chunk.finish_reason is not None and not isinstance(chunk.item, Frame):
+            return (*begun, *self._finished(chunk.usage or Usage()))
+        return (*begun, *(self._event(*said) for piece in pieces_of(chunk) for said in self._output.add(piece)))
 
     def text(self, text: str) -> None:
         return None  # each event has a number of its own
@@ -150,61 +194,287 @@ class _Encoder:
     def ping(self) -> None:
         return None
 
-    def error(self, error: ErrorEvent) -> Event:
-        code = error.type or "server_error"
-        return self._event("error", code=code, message=error.message, param=None)
+    def frame(self, frame: Frame) -> Sequence[Event]:
+        """Return a frame of the user's, numbered, after the end of the item that it does not belong to."""
+        said = frame.json
+        if not isinstance(said, dict):
+            return (named_event(frame),)
+        before: list[Event] = []
+        if said.get("type") in _BETWEEN_ITEMS:
+            before += [self._event(*told) for told in self._output.end("completed")]
+        if isinstance(item := said.get("item"), dict):
+            self._output.take(item, is_new=said["type"] == "response.output_item.added")
+        if not isinstance(number := said.get("sequence_number"), int):
+            number = self._sequence
+            frame = replace(frame, data={**said, "sequence_number": number})
+        self._sequence = number + 1
+        return (*before, named_event(frame))
 
-    def _event(self, name: str, **fields: Any) -> Event:
+    def error(self, error: ErrorEvent) -> Event:
+        code = error.code or error.type or "server_error"
+        return self._event("error", {"code": code, "message": error.message, "param": None})
+
+    def failed(self, failed: Failed) -> Sequence[Event]:
+        """Return the last events of a response that failed or broke off, with all that was said until then."""
+        begun = () if self._sequence else self._begun()
+        response = _failure(_response(self._reply, self._output.cut_off(), "failed"), failed)
+        return (*begun, self._event(f"response.{response['status']}", {"response": response}))
+
+    def _begun(self) -> tuple[Event, ...]:
+        begun = {"response": _response(self._reply, [], status="in_progress")}
+        return tuple(self._event(f"response.{name}", begun) for name in ("created", "in_progress"))
+
+    def _finished(self, usage: Usage) -> Iterator[Event]:
+        status = _status(self._reply)
+        for said in self._output.end(status):
+            yield self._event(*said)
+        response = _response(self._reply, self._output.items, status, usage)
+        yield self._event(f"response.{status}", {"response": response})
+
+    def _event(self, name: str, fields: Json) -> Event:
         number, self._sequence = self._sequence, self._sequence + 1
         return Event(json_text({"type": name, **fields, "sequence_number": number}), name=name)
 
-    def _item_event(self, name: str) -> Event:
-        return self._event(f"response.output_item.{name}", output_index=len(self._output) - 1, item=self._output[-1])
 
-    def _place(self, layout: _Layout) -> Json:
-        item = self._output[-1]
-        part = {} if layout.part is None else {f"{layout.parts}_index": len(item[layout.parts]) - 1}
-        return {"item_id": item["id"], "output_index": len(self._output) - 1, **part}
+def _is_mere_text(chunk: StreamChunk) -> bool:
+    says_more = chunk.reasoning or chunk.refusal or chunk.tool_call or chunk.role or chunk.finish_reason
+    return not says_more and not isinstance(chunk, ItemChunk)
 
-    def _open_part(self, piece: Block) -> Iterator[Event]:
-        if not _continues(self._output, piece):
-            yield from self._close_item("completed")
-            self._output.append(_item(self._reply, len(self._output), piece, status="in_progress"))
-            yield self._item_event("added")
-        layout = _LAYOUTS[piece.kind]
-        self._kind, self._part, self._text = piece.kind, _add_part(self._output[-1], piece.kind), []
-        if layout.part is not None:
-            yield self._event(f"response.{layout.part_event}.added", **self._place(layout), part=self._part)
 
-    def _close_part(self) -> Iterator[Event]:
-        if self._kind is None:
+#: The name of an event, and its fields.
+_Said: TypeAlias = tuple[str, Json]
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of an item that goes on.
+
+    Attributes:
+        item: the number of the item.
+        kind: what it is.
+        value: what gets its text: the part, or the item where there are no parts.
+        place: the fields of its events that say where it is.
+        texts: what it says so far.
+        logprobs: of the texts.
+    """
+
+    item: int
+    kind: Kind
+    value: Json
+    place: Json
+    texts: list[str] = dataclasses.field(default_factory=list)
+    logprobs: list[Json] = dataclasses.field(default_factory=list)
+
+
+class _Output:
+    """Makes the items of a response of its pieces, and tells the events by which a stream says them.
+
+    An item is open until the next begins, but for those whose last piece said that more is to come.
+
+    Attributes:
+        items: the items so far; those that are open lack the text of their open part.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        self.items: list[Json] = []
+        self._reply = reply
+        self._blocks = OpenBlocks()
+        self._parts: dict[int, _Part] = {}  # those that are open, by the number of the block
+        self._open: set[int] = set()  # the numbers of the items that are open
+        self._text: _Part | None = None  # the part of text that any further text goes on with
+        self._said = 0  # characters in the text parts that are closed
+
+    def add(self, piece: Block) -> Iterator[_Said]:
+        """Add what a chunk says."""
+        number, is_new, over = self._blocks.place(piece, "text" if piece.kind == "citation" else piece.kind)
+        self._text = None
+        for one in over:
+            yield from self._close_part(one)
+        if piece.kind in _TOOLS:
+            yield from self._close_items()
+            yield from self._run(piece)
             return
-        layout, text = _LAYOUTS[self._kind], "".join(self._text)
-        place = self._place(layout)
-        self._part[layout.field] = text
-        yield self._event(f"response.{layout.event}.done", **place, **{layout.field: text}, **layout.more)
+        kind: Kind = "text" if piece.kind == "citation" else piece.kind
+        if is_new:
+            item = None if piece.new_block else self._message_to_continue(kind)
+            yield from self._close_items(but=item)
+            yield from self._open_part(number, kind, piece, item)
+        else:
+            yield from self._close_items(but=self._parts[number].item)
+        if piece.kind == "citation":
+            yield self._annotate(self._parts[number], piece.step)
+        elif not _is_hidden(piece):
+            layout, part = _LAYOUTS[kind], self._parts[number]
+            part.texts.append(piece.text)
+            part.logprobs += (told := _logprobs(self._reply, piece))
+            fields = {**part.place, "delta": piece.text, **layout.more, **_without_bytes(told)}
+            yield f"response.{layout.event}.delta", fields
+        if piece.ends:
+            self._seal(self.items[self._parts[number].item], piece)
+            yield from self._close_part(number)
+        elif kind == "text" and len(self._parts) == 1 and not piece.unfinished and not _wants_logprobs(self._reply):
+            self._text = self._parts[number]
+
+    def more_text(self, text: str) -> _Said | None:
+        """Add text to the open part of text, and return its event; None unless that is all it does."""
+        if self._text is None:
+            return None
+        self._text.texts.append(text)
+        return "response.output_text.delta", {**self._text.place, "delta": text, "logprobs": []}
+
+    def take(self, item: Json, *, is_new: bool) -> None:
+        """Keep an item that a frame of the user's brings."""
+        if is_new or not self.items:
+            self.items.append(item)
+        else:
+            self.items[-1] = item
+
+    def end(self, status: str) -> Iterator[_Said]:
+        """Close what is open; the last item gets the status, all others are completed."""
+        self._text = None
+        for one in self._blocks.end():
+            yield from self._close_part(one)
+        yield from self._close_items(status=status)
+
+    def cut_off(self) -> list[Json]:
+        """Return the items of a reply that breaks off, with all that was said of those that are open."""
+        for part in self._parts.values():
+            part.value[_LAYOUTS[part.kind].field] = "".join(part.texts)
+        for index in self._open:
+            self.items[index]["status"] = "incomplete"
+        return self.items
+
+    def _message_to_continue(self, kind: Kind) -> int | None:
+        """Return the number of the open message, if it can have one more part: one has all neighbouring texts."""
+        last = len(self.items) - 1
+        fits = last in self._open and self.items[last]["type"] == "message" and kind in {"text", "refusal"}
+        return last if fits else None
+
+    def _open_part(self, number: int, kind: Kind, piece: Block, item: int | None) -> Iterator[_Said]:
+        if item is None:
+            item = len(self.items)
+            self.items.append(_item(self._reply, item, piece, status="in_progress"))
+            self._open.add(item)
+            yield self._item_event("added", item)
+        layout, value = _LAYOUTS[kind], self.items[item]
         if layout.part is not None:
-            yield self._event(f"response.{layout.part_event}.done", **place, part=self._part)
+            value = deepcopy(dict(layout.part))
+        place = {"item_id": self.items[item]["id"], "output_index": item}
+        self._parts[number] = part = _Part(item, kind, value, place)
+        if layout.part is not None and not _is_hidden(piece):
+            self.items[item][layout.parts].append(value)
+            part.place[f"{layout.parts}_index"] = len(self.items[item][layout.parts]) - 1
+            yield f"response.{layout.part_event}.added", {**part.place, "part": value}
 
-    def _close_item(self, status: str) -> Iterator[Event]:
-        if self._output:
-            self._output[-1]["status"] = status
-            yield self._item_event("done")
+    def _close_part(self, number: int) -> Iterator[_Said]:
+        part = self._parts.pop(number)
+        layout, text = _LAYOUTS[part.kind], "".join(part.texts)
+        if part.kind == "text":
+            self._said += len(text)
+        if layout.part is not None and not self.items[part.item][layout.parts]:
+            return  # what is hidden has no part
+        part.value |= {layout.field: text, **({"logprobs": part.logprobs} if part.logprobs else {})}
+        more = {**layout.more, **_without_bytes(part.logprobs)}
+        yield f"response.{layout.event}.done", {**part.place, layout.field: text, **more}
+        if layout.part is not None:
+            yield f"response.{layout.part_event}.done", {**part.place, "part": part.value}
 
-    def _finish(self, usage: Usage) -> Iterator[Event]:
-        status = _status(self._reply)
-        yield from self._close_part()
-        yield from self._close_item(status)
-        yield self._event(f"response.{status}", response=_response(self._reply, self._output, status, usage))
+    def _close_items(self, *, but: int | None = None, status: str = "completed") -> Iterator[_Said]:
+        busy = {part.item for part in self._parts.values()}
+        for index in sorted(self._open - busy - {but}):
+            self._open.discard(index)
+            self.items[index]["status"] = status if index == len(self.items) - 1 else "completed"
+            yield self._item_event("done", index)
+
+    def _item_event(self, name: str, index: int) -> _Said:
+        return f"response.output_item.{name}", {"output_index": index, "item": self.items[index]}
+
+    def _annotate(self, part: _Part, source: Citation) -> _Said:
+        # Places are counted in the part; those of the script, in the whole text.
+        span = {"start_index": (source.start or 0) - self._said, "end_index": (source.end or 0) - self._said}
+        made = {"type": "url_citation", **{name: max(0, place) for name, place in span.items()}}
+        made |= {"title": source.title, "url": source.url}
+        part.value["annotations"].append(made)
+        number = len(part.value["annotations"]) - 1
+        fields = {**part.place, "annotation_index": number, "annotation": made}
+        return "response.output_text.annotation.added", fields
+
+    def _seal(self, item: Json, piece: Block) -> None:
+        """Give reasoning its signature, or take it away: here it is all of it, encrypted."""
+        item.pop("encrypted_content", None)
+        sealed = piece.step.text if piece.step.redacted else piece.step.signature
+        if sealed:
+            item["encrypted_content"] = sealed
+
+    def _run(self, piece: Block) -> Iterator[_Said]:
+        index = len(self.items)
+        item, steps = _tool_item(piece, f"{self._reply.number}_{index}")
+        self.items.append(item | {"status": "in_progress"})
+        yield self._item_event("added", index)
+        place = {"item_id": item["id"], "output_index": index}
+        for name, fields in steps:
+            yield f"response.{name}", place | fields
+        self.items[index] = item | {"status": "completed"}
+        yield self._item_event("done", index)
+
+
+def _is_hidden(piece: Block) -> bool:
+    """Tell whether a piece is reasoning that shows nothing: it is redacted, or only ends what was said before it."""
+    step = piece.step
+    return isinstance(step, Reasoning) and (step.redacted or not (piece.text or step.content))
+
+
+def _tool_item(piece: Block, name: str) -> tuple[Json, list[_Said]]:
+    """Return the item of a tool that OpenAI runs, and the events that a stream tells of it."""
+    if piece.kind == "image":
+        image = "image_generation_call"
+        item = {"id": f"ig_{name}", "type": image, "result": piece.step.data}
+        return item, [(f"{image}.{state}", {}) for state in ("in_progress", "generating", "completed")]
+    tool: ServerTool = piece.step
+    kind = _SERVER_TOOLS[tool.name]
+    searching: list[_Said] = [(f"{kind}.{state}", {}) for state in ("in_progress", "searching", "completed")]
+    query = tool.input.get("query", "")
+    if kind == "web_search_call":
+        return {"id": f"ws_{name}", "type": kind, "action": _web_action(tool)}, searching
+    if kind == "file_search_call":
+        found = [dict(one) for one in search_results(tool.result)] or None
+        return {"id": f"fs_{name}", "type": kind, "queries": [query], "results": found}, searching
+    code = tool.input.get("code", "")
+    logs = [{"type": "logs", "logs": tool.result}] if isinstance(tool.result, str) else None
+    item = {"id": f"ci_{name}", "type": kind, "code": code, "container_id": f"cntr_{name}", "outputs": logs}
+    said = [("in_progress", {}), ("code.delta", {"delta": code}), ("code.done", {"code": code})]
+    said += [("interpreting", {}), ("completed", {})]
+    names = (f"{kind}_{state}" if state.startswith("code.") else f"{kind}.{state}" for state, _ in said)
+    return item, [(event, fields) for event, (_, fields) in zip(names, said, strict=True)]
+
+
+def _web_action(tool: ServerTool) -> Json:
+    action = tool.input.get("type", "search")
+    said = {"query": ""} if action == "search" else {}
+    said |= {name: tool.input[name] for name in _WEB_ACTIONS[action] if name in tool.input}
+    sources = [{"type": "url", "url": one.get("url")} for one in search_results(tool.result)]
+    return {"type": action, **said, **({"sources": sources} if sources else {})}
+
+
+def _odd_web_action(script: Script) -> str | None:
+    """Say which web search does what it never does, or lacks what that needs; None if there is none."""
+    for step in script.contents:
+        if not isinstance(step, ServerTool) or step.name != "web_search":
+            continue
+        action = step.input.get("type", "search")
+        if not isinstance(action, str) or action not in _WEB_ACTIONS:
+            return f"a search has no {action!r}, as in {brief(step)}: give {', '.join(map(repr, _WEB_ACTIONS))}"
+        if action == "search":
+            continue
+        if lacking := [name for name in _WEB_ACTIONS[action] if not isinstance(step.input.get(name), str)]:
+            return f"{brief(step)} lacks what {action!r} needs: give {', '.join(map(repr, lacking))} as a str"
+        if step.result is not None:
+            return f"only a search has results, and {brief(step)} is none"
+    return None
 
 
 def _status(reply: Reply) -> str:
     return "incomplete" if reply.finish_reason in _INCOMPLETE else "completed"
-
-
-def _continues(output: Sequence[Json], block: Block) -> bool:
-    """Tell whether a block belongs into the last item: one message has all neighbouring parts of text and refusal."""
-    return bool(output) and output[-1]["type"] == "message" and block.kind in {"text", "refusal"}
 
 
 def _item(reply: Reply, index: int, block: Block, *, status: str) -> Json:
@@ -214,18 +484,10 @@ def _item(reply: Reply, index: int, block: Block, *, status: str) -> Json:
         call = {"call_id": block.id, "name": block.name, "arguments": ""}
         return {"id": f"fc_{name}", "type": "function_call", "status": status, **call}
     if block.kind == "reasoning":
-        return {"id": f"rs_{name}", "type": "reasoning", "status": status, "summary": []}
+        asked = "reasoning.encrypted_content" in (reply.request.params.get("include") or ())
+        encrypted = {"encrypted_content": _ENCRYPTED} if asked else {}
+        return {"id": f"rs_{name}", "type": "reasoning", "status": status, "summary": [], **encrypted}
     return {"id": f"msg_{name}", "type": "message", "status": status, "role": "assistant", "content": []}
-
-
-def _add_part(item: Json, kind: Kind) -> Json:
-    """Add an empty part to an item; return what gets its text: the part, or the item where there are no parts."""
-    layout = _LAYOUTS[kind]
-    if layout.part is None:
-        return item
-    part = dict(layout.part)
-    item[layout.parts].append(part)
-    return part
 
 
 def _response(reply: Reply, output: list[Json], status: str, usage: Usage | None = None) -> Json:
@@ -252,23 +514,79 @@ def _response(reply: Reply, output: list[Json], status: str, usage: Usage | None
 def _usage(usage: Usage) -> Json:
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
     }
 
 
+def _wants_logprobs(reply: Reply) -> bool:
+    return _LOGPROBS in (reply.request.params.get("include") or ())
+
+
+def _logprobs(reply: Reply, piece: Block) -> list[Json]:
+    """Return the log probability of a chunk's text, if the request asks for it."""
+    if piece.kind != "text" or not piece.text or not _wants_logprobs(reply):
+        return []
+    return [probable(piece.text, top=top_of(reply.request.params, "top_logprobs"), seed=reply.seed)]
+
+
+def _without_bytes(told: Sequence[Json]) -> Json:
+    """Return log probabilities as events have them, which leave out the bytes of a token; nothing if there are none."""
+    if not told:
+        return {}
+    return {
+        "logprobs": [
+            {
+                "token": one["token"],
+                "logprob": one["logprob"],
+                "top_logprobs": [{"token": top["token"], "logprob": top["logprob"]} for top in one["top_logprobs"]],
+            }
+            for one in told
+        ]
+    }
+
+
+def _failure(response: Json, failed: Failed) -> Json:
+    """Return a response that says that it failed, or that it breaks off."""
+    if failed.incomplete is not None:
+        return response | {"status": "incomplete", "incomplete_details": {"reason": failed.incomplete}}
+    return response | {"error": {"code": failed.code or "server_error", "message": failed.message}}
+
+
+def _failed_whole(reply: Reply, chunks: Sequence[StreamChunk], failed: Failed) -> Json:
+    output = _output_of(reply, chunks)
+    return _failure(_response(reply, output.cut_off(), "failed"), failed)
+
+
 def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
-    output: list[Json] = []
-    for block in blocks_of(chunks):
-        if not _continues(output, block):
-            output.append(_item(reply, len(output), block, status="completed"))
-        _add_part(output[-1], block.kind)[_LAYOUTS[block.kind].field] = block.text
-    status = _status(reply)
-    if output:
-        output[-1]["status"] = status
-    return _response(reply, output, status, usage_of(chunks))
+    output, status = _output_of(reply, chunks), _status(reply)
+    for _ in output.end(status):
+        pass  # the events of a stream
+    return _response(reply, output.items, status, usage_of(chunks))
+
+
+def _output_of(reply: Reply, chunks: Sequence[StreamChunk]) -> _Output:
+    output = _Output(reply)
+    for piece in pieces_in_turn(chunk for chunk in chunks if chunk.finish_reason is None):
+        for _ in output.add(piece):
+            pass  # the events of a stream
+    return output
+
+
+def _objection(_request: ParsedRequest, script: Script) -> str | None:
+    searches, code = ("web_search", "file_search"), ("code_interpreter", "code_execution")
+    odd = odd_tool(script, _SERVER_TOOLS, searches=searches, code=code, own_shape=False)
+    return odd or _odd_web_action(script) or odd_calls(script, needs_ids=True)
+
+
+def _begun(reply: Reply) -> Json | None:
+    """Return what a request in the background gets, whose response is retrieved later."""
+    return _response(reply, [], status="queued") if reply.request.params.get("background") else None
 
 
 FORMAT = WireFormat(
@@ -288,5 +606,17 @@ FORMAT = WireFormat(
         content_filter="content_filter",
         function_call="completed",
     ),
+    frame=lambda encoder, frame: encoder.frame(frame),  # of the encoder, or of what filters its events
+    objection=_objection,
+    extras=(Interleave, ServerTool, Citation, Image),
+    has_codes=True,
+    failures=Failures(lambda encoder, failed: encoder.failed(failed), _failed_whole),
     garbled="response.output_text.delta",
+    keeping=Keeping(
+        kind="response",
+        prefix="resp_",
+        keeps=lambda request: request.params.get("store") is not False,
+        begun=_begun,
+    ),
+    decoding=DECODING,
 )
