@@ -52,6 +52,9 @@ _pristine = _second_time_module()
 #: Monotonic time in seconds, from an arbitrary start: only differences mean something.
 monotonic: Callable[[], float] = _pristine.perf_counter
 
+#: Nanoseconds since 1970, as files are stamped.
+time_ns: Callable[[], int] = _pristine.time_ns
+
 
 def sleep(seconds: float) -> None:
     """Block this thread, in real time; where gevent has patched ``time``, only this greenlet, so that others run on."""
@@ -62,9 +65,14 @@ def sleep(seconds: float) -> None:
         _pristine.sleep(seconds)
 
 
+def pause(left: float) -> None:
+    """Block this thread for a moment between two looks at the real clock, at most for the seconds that are left."""
+    sleep(min(left, _PAUSE))
+
+
 @coroutine
 def turn() -> Generator[None, None, None]:
-    """Yield to the running loop for one iteration, as ``asyncio.sleep(0)`` does, which tests patch."""
+    """Yield to the running asyncio loop for one iteration, as ``asyncio.sleep(0)`` does, which tests patch."""
     yield
 
 
@@ -78,7 +86,7 @@ def _reads_time_module(loop: AbstractEventLoop) -> bool:
     return getattr(loop.time, "__qualname__", "") == "BaseEventLoop.time"
 
 
-def _is_patched() -> bool:
+def is_patched() -> bool:
     """Tell whether ``time.monotonic`` was replaced, or made to show the date.
 
     A clock written in Python is a replacement. One that was changed in C shows the seconds since 1970, where the real
@@ -86,6 +94,15 @@ def _is_patched() -> bool:
     """
     now = time.monotonic
     return type(now) is not type(monotonic) or abs(now() - monotonic()) > _FAR
+
+
+def sleeps_are_patched() -> bool:
+    """Tell whether what code sleeps with was replaced, as tests of retries do; told by where a ``sleep`` comes from."""
+    for name in ("time", "asyncio", "anyio", "trio"):
+        sleep = getattr(sys.modules.get(name), "sleep", None)
+        if sleep is not None and str(getattr(sleep, "__module__", "")).partition(".")[0] != name:
+            return True
+    return False
 
 
 def call_later(loop: AbstractEventLoop, seconds: float, callback: Callable[..., object], *args: object) -> Timer:
@@ -110,17 +127,17 @@ class _RealTimer:
         self._handle = self._set(seconds)
 
     def _set(self, seconds: float) -> Handle:
-        if _is_patched():
+        if is_patched():
             return self._loop.call_soon(self._look)
         return self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        left, is_patched = self._due - monotonic(), _is_patched()
-        if left <= (0 if is_patched else _EARLY):
+        left, polls = self._due - monotonic(), is_patched()
+        if left <= (0 if polls else _EARLY):
             self._callback(*self._args)
             return
-        if is_patched:
-            sleep(min(left, _PAUSE))
+        if polls:
+            pause(left)
         self._handle = self._set(left)
 
     def cancel(self) -> None:
@@ -144,7 +161,7 @@ def going_on(loop: AbstractEventLoop) -> Iterator[None]:
         return start + monotonic() - began
 
     reads_time_module = _reads_time_module(loop)
-    if reads_time_module and _is_patched():
+    if reads_time_module and is_patched():
         start = max(start, began)
     attributes: dict[str, object] = getattr(loop, "__dict__", {})  # without one, the loop keeps its clock
     before = attributes.get("time")

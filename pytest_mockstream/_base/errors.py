@@ -31,6 +31,10 @@ class UnusedScriptError(MockStreamError, AssertionError):
     """A script was queued and never played, or less often than ``times`` says; raised at the end of the test."""
 
 
+class RecordingError(MockStreamError, AssertionError):
+    """There is no recording to play, or none can be made, or a provider says another thing than what was recorded."""
+
+
 class LeakError(MockStreamError, AssertionError):
     """Something that a test or a ``leak_check`` block started is still running after it.
 
@@ -53,6 +57,10 @@ class SweepError(MockStreamError, AssertionError):
     def __init__(self, message: str, result: object = None) -> None:
         super().__init__(message)
         self.result = result
+
+
+class DeadlockError(MockStreamError, AssertionError):
+    """Nothing can happen any more in an event loop, and what runs there is not over; the message says who waits."""
 
 
 class StreamCancelled(MockStreamError):
@@ -80,12 +88,13 @@ class MalformedChunkError(MockStreamError, ValueError):
 
 
 class ProviderError(MockStreamError):
-    """The provider reported an error: instead of a stream (``HTTPError``) or inside it (``ErrorEvent``).
+    """The provider reported an error: instead of a stream (``HTTPError``) or inside it (``ErrorEvent``, ``Failed``).
 
     Attributes:
         status: the HTTP status code; 200 for an error inside a stream that had already begun.
         retry_after: how many seconds the provider asks to wait before the next attempt, or None.
         type: the provider's name for the kind of error, such as ``"overloaded_error"``, or None.
+        code: OpenAI's finer word, such as ``"insufficient_quota"``, or None.
     """
 
     def __init__(
@@ -95,11 +104,13 @@ class ProviderError(MockStreamError):
         status: int,
         retry_after: float | None = None,
         type: str | None = None,  # noqa: A002 - every provider's own word
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
         self.type = type
+        self.code = code
 
 
 class UnclosedStreamWarning(ResourceWarning):
@@ -112,6 +123,6 @@ class UnclosedStreamWarning(ResourceWarning):
 
 
 class SweepWarning(UserWarning):
-    """A sweep could not reach every place: the code under test does not run the same way each time."""
+    """A sweep did not visit every place: there are too many, or none, or the code runs another way each time."""
 
     __module__ = MockStreamError.__module__

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from .legal import did_you_mean
+from .wording import shortened
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
@@ -23,7 +24,9 @@ def check_names(given: Mapping[str, object], legal: Iterable[str]) -> None:
     for name, value in given.items():
         if name not in legal:
             near = did_you_mean(name, legal)
-            msg = f"there is no keyword {name}={value!r}.{near} The keywords are {', '.join(legal)}"
+            from .redaction import brief  # loaded only once something is wrong
+
+            msg = f"there is no keyword {shortened(name)}={brief(value)}.{near} The keywords are {', '.join(legal)}"
             raise TypeError(msg)
 
 

@@ -1,37 +1,24 @@
-"""Which files belong to libraries is told by their paths, whatever the platform's separator is."""
+"""The line of the user's code that made a call is told from the frames."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path, PurePosixPath, PureWindowsPath
+import json
+from typing import Any
 
-import pytest
+from pytest_mockstream._base.callsite import calling_site
 
-import pytest_mockstream
-from pytest_mockstream._base.callsite import _start_of, is_library, is_ours
-
-
-@pytest.mark.parametrize(
-    ("folder", "start"),
-    [
-        (PurePosixPath("/usr/lib/python3.13"), "/usr/lib/python3.13/"),
-        (PureWindowsPath(r"C:\Python313\Lib"), "C:\\Python313\\Lib\\"),
-        (PureWindowsPath("C:/Python313/Lib"), "C:\\Python313\\Lib\\"),
-    ],
-)
-def test_files_of_a_folder_begin_with_the_separator_of_their_platform(
-    folder: PurePosixPath | PureWindowsPath, start: str
-) -> None:
-    assert _start_of(folder) == start
+GENERATED = "def call(): return calling_site()"
 
 
-def test_files_of_this_package_are_ours_and_those_beside_it_are_not() -> None:
-    package = Path(pytest_mockstream.__file__).parent
+def test_code_that_a_library_has_generated_is_not_the_users() -> None:
+    names: dict[str, Any] = {**vars(json), "calling_site": calling_site}
+    exec(GENERATED, names)  # noqa: S102 - as dataclasses do it
 
-    assert is_ours(str(package / "script" / "gate.py"))
-    assert not is_ours(str(package) + "_extras.py")
+    assert names["call"]().filename == __file__
 
 
-def test_standard_library_is_a_library_and_a_test_is_none() -> None:
-    assert is_library(asyncio.__file__)
-    assert not is_library(__file__)
+def test_code_of_a_command_line_is_the_users() -> None:
+    names: dict[str, Any] = {"calling_site": calling_site}
+    exec(GENERATED, names)  # noqa: S102 - as `python -c` does it
+
+    assert names["call"]().filename == "<string>"
