@@ -28,6 +28,32 @@ asyncio_default_fixture_loop_scope = function
 addopts = -p asyncio -p mockstream -p no:cacheprovider
 """
 
+#: A conftest file that runs each test in a process of its own, as pytest-forked does.
+FORKS = """
+import faulthandler, json, os, pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    hook, config = item.config.hook, item.config
+    reader, writer = os.pipe()
+    faulthandler.cancel_dump_traceback_later()  # a child would wait for a watchdog thread that it does not have
+    child = os.fork()
+    if child == 0:
+        reports = runtestprotocol(item, log=False, nextitem=None)
+        sent = [hook.pytest_report_to_serializable(config=config, report=report) for report in reports]
+        os.write(writer, json.dumps(sent).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        sent = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    for data in sent:
+        report = hook.pytest_report_from_serializable(config=config, data=data)
+        hook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
 
 @dataclass
 class Run:

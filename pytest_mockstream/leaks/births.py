@@ -24,9 +24,10 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pytest_mockstream._base.paths import is_ours
 
 from . import interpreter
 from .interpreter import HIDES_TASKS
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
 #: Code objects and the offsets of their current instructions, by turns; flat, for the collector's sake.
 Frames: TypeAlias = tuple[CodeType | int, ...]
 
+#: Is told of a birth: who or what was born, and what is known of that.
+NoteBirth: TypeAlias = "Callable[[asyncio.Task[Any] | threading.Thread, TaskBirth | Birth], object]"
+
 _ATTRIBUTE = "_pytest_mockstream_birth"
 _BOTTOMS = frozenset({asyncio.Runner.run.__code__, *interpreter.LOOP_CODES})
 _LOOP_MODULES = frozenset({"asyncio.events", "asyncio.runners"})
-_OURS = str(Path(__file__).parent.parent)
 _current_frame = sys._getframe
 _TRIES = 3
 
@@ -97,12 +100,25 @@ class TaskBirth(weakref.ref["asyncio.Task[Any]"]):
 class Job:
     """A job that was given to a pool, and who gave it; holds neither."""
 
-    __slots__ = ("birth", "future", "pool")
+    __slots__ = ("_future", "birth", "pool")
 
-    def __init__(self, birth: Birth, future: weakref.ref[Future[Any]], pool: ThreadPoolExecutor) -> None:
+    def __init__(self, birth: Birth, pool: ThreadPoolExecutor) -> None:
         self.birth = birth
-        self.future = future
         self.pool = weakref.ref(pool)
+        self._future: weakref.ref[Future[Any]] | None = None
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether it has no future yet, though a worker may be at work on it already."""
+        return self._future is None
+
+    def future(self) -> Future[Any] | None:
+        """Return its future, if that is there and lives."""
+        return None if self._future is None else self._future()
+
+    def arrive(self, future: Future[Any], gone: Callable[[], object]) -> None:
+        """Note its future; ``gone`` is called when that is collected."""
+        self._future = weakref.ref(future, lambda _: gone())
 
 
 class Submission:
@@ -125,10 +141,12 @@ class Births:
         raw: of the threads that have no object and run, by identifier.
         jobs: those of pools, by serial number, until their futures are collected.
         submitted: what other threads' loops have not come to yet, by the identity of the coroutine.
+        runners: the runners of loops that were made since somebody watches, as long as they live.
         workers: the threads that do one job after the other.
         unrecorded: the threads that run Python, were seen, and have no record.
         hidden: finds tasks where asyncio hides them.
         foreign: how many threads there were, when somebody last counted, that Python did not start.
+        notes: are told each task and thread when it is born, with its birth.
     """
 
     def __init__(self) -> None:
@@ -137,9 +155,11 @@ class Births:
         self.raw: dict[int, Birth] = {}
         self.jobs: dict[int, Job] = {}
         self.submitted: dict[int, Submission] = {}
+        self.runners: set[weakref.ref[asyncio.Runner]] = set()
         self.workers: set[weakref.ref[threading.Thread]] = set()
         self.unrecorded: set[int] = set()
         self.foreign = 0
+        self.notes: tuple[NoteBirth, ...] = ()
         self._modules = 0
         self._may_be_foreign = False
         self.hidden: HiddenTasks | None = None
@@ -148,7 +168,7 @@ class Births:
         self._installed = 0
         self._undo: list[Callable[[], None]] = []
 
-    def pending_since(self, mark: int) -> Iterator[TaskBirth]:
+    def pending_since(self, mark: float) -> Iterator[TaskBirth]:
         """Return the births after a mark whose tasks are not done, the oldest first."""
         if self.hidden is not None:
             self.hidden.find()
@@ -252,6 +272,8 @@ class Births:
             if submitted:  # only now: who looks finds it here or there
                 submitted.pop(id(coro), None)
             remember(birth)
+            for tell in self.notes:
+                tell(task, birth)
 
         return add_and_note
 
@@ -260,7 +282,10 @@ class Births:
             self.threads_started += 1
             frames, lasting = stack(_current_frame(1))
             owner = lasting or pool_owner(thread) or OWNER.get() or owner_of_thread()
-            setattr(thread, _ATTRIBUTE, Birth(owner, frames, next(self._count)))
+            birth = Birth(owner, frames, next(self._count))
+            setattr(thread, _ATTRIBUTE, birth)
+            for tell in self.notes:
+                tell(thread, birth)
             if interpreter.is_worker(thread):
                 self.workers.add(weakref.ref(thread, self.workers.discard))
             start(thread)
@@ -279,9 +304,13 @@ class Births:
     def _submit(self, submit: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(pool: ThreadPoolExecutor, *args: Any, **kwargs: Any) -> Any:
             birth = Birth(OWNER.get() or owner_of_thread(), stack(_current_frame(1))[0], next(self._count))
-            future = submit(pool, *args, **kwargs)
-            gone = weakref.ref(future, lambda _: self.jobs.pop(birth.serial, None))
-            self.jobs[birth.serial] = Job(birth, gone, pool)
+            job = self.jobs[birth.serial] = Job(birth, pool)
+            try:
+                future = submit(pool, *args, **kwargs)
+            except BaseException:
+                self.jobs.pop(birth.serial, None)
+                raise
+            job.arrive(future, lambda: self.jobs.pop(birth.serial, None))
             return future
 
         return wrapper
@@ -332,14 +361,34 @@ def birth_of(thing: threading.Thread | ThreadPoolExecutor) -> Birth | None:
     return getattr(thing, _ATTRIBUTE, None)
 
 
+def thread_is_about_to_run() -> bool:
+    """Tell whether ``_thread`` has started a thread that has not come to its first frame, as far as anybody watches."""
+    return not interpreter.frames().keys() >= BIRTHS.raw.keys()
+
+
 def owner_of_thread() -> Owner | None:
     """Return the owner of the current thread: of what runs in it in a context of its own."""
     thread = interpreter.current_thread()
     birth = BIRTHS.raw.get(threading.get_ident()) if thread is None else getattr(thread, _ATTRIBUTE, None)
     if birth is not None:
-        return birth.owner
+        pool = None if thread is None else interpreter.pool_of(thread)
+        return (None if pool is None else _giver_of_job(pool)) or birth.owner
     # A thread that was started before anybody watched, by a conftest file: what it starts is as much an import's.
     return IMPORT if thread is not None and interpreter.is_started_by_python(thread) else None
+
+
+def _giver_of_job(pool: ThreadPoolExecutor) -> Owner | None:
+    """Return who gave the job that a pool does in this thread: a pool may be older than all tests, and anybody's."""
+    from .internals import future_of_job
+
+    future = future_of_job(_current_frame(2))
+    if future is None:
+        return None
+    jobs = list(BIRTHS.jobs.values())
+    given = next((job for job in jobs if job.future() is future), None)
+    if given is None:  # whoever gives it has not come back from giving it
+        given = next((job for job in jobs if job.is_on_its_way and job.pool() is pool), None)
+    return None if given is None else given.birth.owner
 
 
 def pool_owner(thread: threading.Thread) -> Owner | None:
@@ -375,7 +424,7 @@ def stack(frame: FrameType | None, bottoms: frozenset[CodeType] = _BOTTOMS) -> t
 def _is_others(frames: list[CodeType | int]) -> bool:
     """Tell whether all of these functions are installed, and none is the user's, or ours."""
     files = [code.co_filename for code in frames if isinstance(code, CodeType)]
-    if any(file.startswith(_OURS) for file in files):
+    if any(map(is_ours, files)):
         return False
     from pytest_mockstream._base.callsite import is_library  # where the canary asks, it is not needed
 
@@ -383,3 +432,15 @@ def _is_others(frames: list[CodeType | int]) -> bool:
 
 
 BIRTHS = Births()
+
+
+def begin_telling_births(note: NoteBirth) -> None:
+    """Have ``note`` told of every task and thread that is born from now on; it runs where that is made."""
+    BIRTHS.install()
+    BIRTHS.notes = (*BIRTHS.notes, note)
+
+
+def end_telling_births(note: NoteBirth) -> None:
+    """Tell it of no birth any more."""
+    BIRTHS.notes = tuple(other for other in BIRTHS.notes if other != note)
+    BIRTHS.uninstall()

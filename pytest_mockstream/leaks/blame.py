@@ -34,17 +34,16 @@ def blame_at_close(scope: Scope, owner: Owner | None, serial: int) -> str | None
 
 
 def count(scope: Scope) -> None:
-    """Note how many tasks and threads there are, and how many of them there were before."""
-    pending = [birth.serial for birth in BIRTHS.pending_since(0)]
-    pending += [scope.mark + 1] * scope.ended
-    before = sum(serial < scope.mark for serial in pending)
-    first = scope.counts
+    """Note how many tasks and threads there are, and how many of them there were before.
+
+    That is for when a test is over: while a loop closes, threads and tasks beside it may be at work.
+    """
+    alive = {birth.serial for birth in BIRTHS.pending_since(0)} | scope.convicted
+    first = scope.counts or Counts()
+    before = scope.alive if scope.ending is None else scope.ending.threads
     scope.counts = Counts(
-        tasks=(before, max(len(pending), first.tasks[1] if first else 0)),
-        threads=(
-            (scope.alive if scope.ending is None else scope.ending.threads) + _MAIN,
-            max(interpreter.count_started() + _MAIN, first.threads[1] if first else 0),
-        ),
+        tasks=(sum(serial < scope.mark for serial in alive), max(len(alive), first.tasks[1])),
+        threads=(before + _MAIN, max(interpreter.count_started() + _MAIN, first.threads[1])),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from pytest_mockstream._base.errors import LeakError
+from pytest_mockstream._base.loops import running_loop
 
 from .blame import report_of
 from .ignore import compile_ignores, matches
@@ -47,7 +47,7 @@ class leak_check:  # noqa: N801 - it reads as the verb of a with statement
         self._watch = LeakWatch()
 
     def __enter__(self) -> Self:
-        if asyncio._get_running_loop() is not None:
+        if running_loop() is not None:
             msg = "in a coroutine, use `async with leak_check()`: tasks can only end while the loop goes on"
             raise RuntimeError(msg)
         return self._open()

@@ -2,7 +2,7 @@
 
 Theory of operation: a task is cancelled up to three times, with a moment after each. If it swallows that, its coroutine
 is closed, which it can only refuse by swallowing ``GeneratorExit`` as well. Then it is abandoned: asyncio forgets it,
-so that closing its loop does not wait for it for ever.
+so that closing its loop does not wait for it for ever, and it is kept, so that no collector tries to close it again.
 """
 
 from __future__ import annotations
@@ -110,5 +110,6 @@ def _hush(task: Task) -> None:
     """Fetch the exception of a task that we ended, or asyncio would say that nobody did; detach one that lives on."""
     if not task.done():
         internals.forget_task(task)
+        internals.keep_for_good(task.get_coro())
     elif not task.cancelled():
         task.exception()

@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from pytest_mockstream._base.callsite import is_library
 
 from . import interpreter
+from .awaiters import awaiter_of
 from .settle import waits_back
 from .stacks import Stop
 
@@ -32,6 +33,7 @@ Teller: TypeAlias = Callable[[Stop], tuple[str, str]]
 CANCEL_TASK = "Cancel and await it when it is no longer needed."
 CANCEL_PRODUCER = "Cancel and await it when the consumer ends."
 END_THREAD = "Tell it to stop and join it."
+END_JOB = "Wait for the job, or make it end early."
 
 
 def diagnose_task(stops: list[Stop], task: asyncio.Task[Any]) -> tuple[str | None, str]:
@@ -41,7 +43,15 @@ def diagnose_task(stops: list[Stop], task: asyncio.Task[Any]) -> tuple[str | Non
         return "Its loop was closed while it was pending.", CANCEL_TASK
     if (other := waits_back(task)) is not None:
         return f"It and task {other.get_name()!r} wait for each other.", "Cancel one of them, and await both."
-    return _told(stops, _TASK_WAITS) or (None, CANCEL_TASK)
+    diagnosis, remedy = _told(stops, _TASK_WAITS) or (None, CANCEL_TASK)
+    awaiter = awaiter_of(task)
+    if awaiter is None:
+        return diagnosis, remedy
+    place = f" at {awaiter.site}" if awaiter.site else ""
+    awaited = f"Task {awaiter.name!r} awaits it{place}."
+    if awaiter.to_cancel:
+        remedy = f"Cancel and await task {awaiter.to_cancel!r} when it is no longer needed: this one ends with it."
+    return f"{diagnosis} {awaited}" if diagnosis else awaited, remedy
 
 
 def diagnose_thread(stops: list[Stop]) -> tuple[str | None, str]:

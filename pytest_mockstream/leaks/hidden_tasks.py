@@ -35,6 +35,9 @@ class HiddenTasks:
         for kind in loop_classes():
             self._listen_to(kind)
         self._undo.append(on_loop_class(self._listen_to))
+        if (running := asyncio._get_running_loop()) is not None:  # its tasks are there already: who watches is one
+            self.know(running)
+            self.find()
 
     def stop(self) -> None:
         """Stop listening, and forget what was seen."""

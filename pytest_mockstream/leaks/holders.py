@@ -182,7 +182,7 @@ class Search:
     def _held_by_weak_key(self, key: Any, thing: Any) -> Holder | None:
         if issubclass(type(key), asyncio.AbstractEventLoop):
             return self._held("loop", "what is kept for the event loop", thing)
-        return self._held("thread-local", "a thread-local", thing) if type(key).__name__ == "_localdummy" else None
+        return self._held("thread-local", "a thread-local", thing) if _is_of_thread_local(key) else None
 
     def _held(self, kind: str, place: str, thing: Any, module: str = "") -> Holder | None:
         """Return a holder, unless what is met first on the way to it is a stranger's."""
@@ -309,7 +309,12 @@ def _key(names: dict[Any, Any], thing: Any) -> str:
 
 def _has_weak_keys(entries: dict[Any, Any]) -> bool:
     first = next(iter(entries), None)
-    return isinstance(first, weakref.ref)
+    return isinstance(first, weakref.ref) or _is_of_thread_local(first)
+
+
+def _is_of_thread_local(key: Any) -> bool:
+    """Tell whether a key stands for a thread in a thread-local's own dictionary, which has weak ones up to 3.12."""
+    return type(key).__name__ == "_localdummy"
 
 
 def _weak_key(entries: dict[Any, Any], thing: Any) -> Any:
@@ -318,7 +323,7 @@ def _weak_key(entries: dict[Any, Any], thing: Any) -> Any:
         return None
     for key, value in dict.copy(entries).items():
         if value is thing:
-            return key()
+            return key() if isinstance(key, weakref.ref) else key
     return None
 
 

@@ -24,6 +24,10 @@ class Ignore(NamedTuple):
     pattern: re.Pattern[str]
     anywhere: bool
 
+    def __str__(self) -> str:
+        """Return it as it is written in a marker or an ini file."""
+        return f"{_STACK if self.anywhere else ''}{self.pattern.pattern}"
+
 
 def compile_ignores(patterns: object, name: str) -> tuple[Ignore, ...]:
     """Return what is meant by names or regular expressions.

@@ -11,17 +11,23 @@ import asyncio
 import asyncio.base_events
 import asyncio.tasks
 import concurrent.futures.thread
+import contextlib
 import contextvars
 import functools
 import gc
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
-from .interpreter import is_a, is_kept_worker
+from pytest_mockstream._base.copied import copied
+from pytest_mockstream._base.paths import comparable
+
+from .interpreter import POOL_WORKER_CODE, is_a, is_kept_worker, pool_of
 
 POOL_JOB_CODE: CodeType | None = getattr(
     getattr(getattr(concurrent.futures.thread, "_WorkItem", None), "run", None), "__code__", None
@@ -34,12 +40,78 @@ def forget_task(task: asyncio.Task[Any]) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined] # asyncio's own way to keep quiet
 
 
+def keep_for_good(thing: object) -> None:
+    """Let something never be finalised, not even when the interpreter ends; without ctypes, it may be after all.
+
+    A coroutine that swallows ``GeneratorExit`` is closed again when it is finalised. If it would then await something,
+    but no loop runs any more, that raises, and it swallows that, too, for ever.
+    """
+    with contextlib.suppress(ImportError):  # a Python that was built without it
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+_NAMES_LATER = sys.version_info < (3, 13)
+_CREATORS = frozenset({asyncio.create_task.__code__, asyncio.TaskGroup.create_task.__code__})
+
+
+def name_at_birth(task: asyncio.Task[Any]) -> str:
+    """Return the name of a task that is being made; up to CPython 3.12, asyncio gives it only when it has been made."""
+    frame = sys._getframe(1) if _NAMES_LATER else None
+    for _ in range(8):  # what notes births, and the loop's own function, stand between
+        if frame is None:
+            break
+        if frame.f_code in _CREATORS:
+            name = frame.f_locals.get("name")
+            return _own_name(task) if name is None else str(name)
+        frame = frame.f_back
+    return _own_name(task)
+
+
+def _own_name(task: asyncio.Task[Any]) -> str:
+    """Return the name that a task was given; no code of the user's runs for it."""
+    return asyncio.Task.get_name(task) if isinstance(task, asyncio.Task) else ""
+
+
+def error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    """Return what a task that is done has raised, so that asyncio still complains if nobody else asks for it."""
+    error = getattr(task, "_exception", None)
+    return error if isinstance(error, BaseException) else None
+
+
 def default_pool(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor | None:
     """Return the default executor of a loop; uvloop has it where only the collector sees it."""
     if hasattr(loop, "_default_executor"):
         pool = loop._default_executor
         return pool if isinstance(pool, ThreadPoolExecutor) else None
     return next((thing for thing in gc.get_referents(loop) if is_a(thing, ThreadPoolExecutor)), None)
+
+
+def calls_to_come(loop: asyncio.AbstractEventLoop) -> list[tuple[contextvars.Context, float]]:
+    """Return the contexts of the calls that a loop has still to make, and in how many seconds each is due."""
+    now = loop.time()
+    handles = [handle for handle in _handles(loop) if not handle.cancelled()]
+    due = [max(0.0, handle.when() - now) if hasattr(handle, "when") else 0.0 for handle in handles]
+    return [(context, seconds) for handle, seconds in zip(handles, due, strict=True) for context in _contexts(handle)]
+
+
+def _handles(loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """Return the handles of a loop; uvloop has them, timers in a set of their own, where only the collector sees it.
+
+    The loop may be at work in another thread meanwhile.
+    """
+    ready, scheduled = getattr(loop, "_ready", None), getattr(loop, "_scheduled", None)
+    if isinstance(ready, deque) and isinstance(scheduled, list):
+        return [*copied(ready), *copied(scheduled)]
+    parts = [copied(part) for part in gc.get_referents(loop) if type(part) in {deque, set}]
+    return [thing for part in parts for thing in part if type(thing).__name__ in {"Handle", "TimerHandle"}]
+
+
+def _contexts(handle: Any) -> list[contextvars.Context]:
+    if hasattr(handle, "_context"):
+        return [handle._context]
+    return [thing for thing in gc.get_referents(handle) if type(thing) is contextvars.Context]
 
 
 def module_of_thread(thread: threading.Thread) -> str | None:
@@ -74,6 +146,14 @@ def has_job(worker: object) -> bool:
     return getattr(worker, "_job", None) is not None
 
 
+def has_job_to_begin(thread: threading.Thread) -> bool:
+    """Tell whether a worker of anyio or trio was given a job that it has not taken up yet."""
+    waiting = getattr(thread, "queue", None)  # of anyio's threads
+    if waiting is not None:
+        return not waiting.empty()
+    return has_job(getattr(getattr(thread, "_target", None), "__self__", None))
+
+
 def context_of_job(frame: FrameType | None) -> contextvars.Context | None:
     """Return the context that a worker of anyio or trio runs its job in, as far as its frames show it."""
     while frame is not None:
@@ -87,16 +167,33 @@ def context_of_job(frame: FrameType | None) -> contextvars.Context | None:
 
 def runs_job(frame: FrameType | None, future: concurrent.futures.Future[Any]) -> bool:
     """Tell whether a thread with this innermost frame is at work on a job of a pool."""
+    return future_of_job(frame) is future
+
+
+def future_of_job(frame: FrameType | None) -> concurrent.futures.Future[Any] | None:
+    """Return the future of the job of a pool that a thread with this innermost frame is at work on."""
     while frame is not None:
         if frame.f_code is POOL_JOB_CODE:
-            return getattr(frame.f_locals.get("self"), "future", None) is future
+            return getattr(frame.f_locals.get("self"), "future", None)
         frame = frame.f_back
-    return False
+    return None
+
+
+def waits_for_job(codes: Collection[CodeType]) -> bool:
+    """Tell whether a thread whose frames have this code is a pool's worker, and does no job."""
+    return POOL_WORKER_CODE in codes and POOL_JOB_CODE not in codes
+
+
+def has_work(thread: threading.Thread) -> bool:
+    """Tell from its pool's own records whether a thread is a pool's worker, and the pool has a job, begun or not."""
+    pool = pool_of(thread)
+    return pool is not None and not is_idle(pool)
 
 
 def is_kept_worker_code(code: CodeType) -> bool:
     """Tell whether code is that of anyio or trio that runs a job in a thread."""
-    return "/anyio/" in code.co_filename or "/trio/" in code.co_filename
+    name = comparable(code.co_filename)
+    return "/anyio/" in name or "/trio/" in name
 
 
 def give_owners_to_anyio(module: ModuleType, get: Callable[[], Any], put: Callable[[Any], object]) -> None:
@@ -123,6 +220,33 @@ def give_owners_to_anyio(module: ModuleType, get: Callable[[], Any], put: Callab
 
     wrapper._gives_owner = True  # type: ignore[attr-defined] # a mark of our own
     runner._call_in_runner_task = wrapper
+
+
+def look_on_at_end_of_trio(
+    module: ModuleType, looking_on: Callable[[Any], contextlib.AbstractContextManager[None]]
+) -> Callable[[], None]:
+    """Look on while a run of trio closes the async generators that are left, its last act; return what puts it back.
+
+    Args:
+        module: ``trio._core._asyncgens``.
+        looking_on: takes the token of the run.
+    """
+    generators: Any = getattr(module, "AsyncGenerators", None)
+    finalize = getattr(generators, "finalize_remaining", None)
+    if finalize is None or getattr(finalize, "_looks_on", False):
+        return lambda: None
+
+    @functools.wraps(finalize)
+    async def wrapper(self: Any, runner: Any) -> None:
+        if getattr(getattr(runner, "main_task_outcome", None), "error", None) is not None:
+            await finalize(self, runner)  # the run ends by an exception: what it closes now is no leak
+            return
+        with looking_on(runner.current_trio_token()):
+            await finalize(self, runner)
+
+    wrapper._looks_on = True  # type: ignore[attr-defined] # a mark of our own
+    generators.finalize_remaining = wrapper
+    return lambda: setattr(generators, "finalize_remaining", finalize)
 
 
 def is_default_pool(pool: ThreadPoolExecutor) -> bool:

@@ -24,6 +24,8 @@ from importlib.machinery import ExtensionFileLoader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from pytest_mockstream._base.paths import comparable, start_of
+
 if TYPE_CHECKING:
     import weakref
     from contextvars import Context
@@ -54,18 +56,21 @@ LOOP_CODES: frozenset[CodeType] = frozenset(
 POOL_WORKER_CODE: CodeType | None = getattr(getattr(concurrent.futures.thread, "_worker", None), "__code__", None)
 
 _HARNESS = ("/pluggy/", "/_pytest/", "/pytest_asyncio/")
+_CALLERS_OF_SESSION_HOOKS = ("/_pytest/config/__init__.py", "/_pytest/main.py")
 
 
+@functools.lru_cache(maxsize=4096)
 def is_harness(filename: str) -> bool:
     """Tell whether a file belongs to the test runner."""
-    return any(part in filename for part in _HARNESS)
+    name = comparable(filename)
+    return any(part in name for part in _HARNESS)
 
 
 def is_session_hook(frame: FrameType | None) -> bool:
     """Tell whether the test runner, in this frame, calls a hook of a session, and not one of a test or a fixture."""
-    while frame is not None and "/pluggy/" in frame.f_code.co_filename:
+    while frame is not None and "/pluggy/" in comparable(frame.f_code.co_filename):
         frame = frame.f_back
-    return frame is not None and frame.f_code.co_filename.endswith(("/_pytest/config/__init__.py", "/_pytest/main.py"))
+    return frame is not None and comparable(frame.f_code.co_filename).endswith(_CALLERS_OF_SESSION_HOOKS)
 
 
 def patch(
@@ -158,8 +163,8 @@ def is_worker(thread: threading.Thread) -> bool:
     return (code is not None and code is POOL_WORKER_CODE) or is_kept_worker(thread)
 
 
-def is_kept_worker(thread: threading.Thread) -> bool:
-    """Tell whether a thread is one that anyio or trio keeps to give it one job after the other."""
+def is_kept_worker(thread: object) -> bool:
+    """Tell whether this is a thread and one that anyio or trio keeps to give it one job after the other."""
     target: Any = getattr(thread, "_target", None)
     module = type(thread).__module__ if target is None else getattr(target, "__module__", None)
     return module in {"anyio._backends._asyncio", "trio._core._thread_cache"}
@@ -169,7 +174,8 @@ def is_kept_worker(thread: threading.Thread) -> bool:
 
 #: The objects of ``threading``, by identifier: the main thread's and those of foreign ones included.
 ACTIVE: dict[int, threading.Thread] = getattr(threading, "_active", {})
-_TASKS = "/proc/self/task"  # Linux: one folder for each thread
+_TASKS = "/proc/self/task"  # one folder for each thread
+_LISTS_THREADS = sys.platform == "linux"
 _stat = os.stat
 
 #: Returns how many threads there are that Python started.
@@ -182,7 +188,12 @@ def is_a(thing: object, kind: type) -> bool:
 
 
 def has_foreign_code() -> bool:
-    """Tell whether code is loaded that could start a thread behind Python's back: ctypes, or an extension module."""
+    """Tell whether code is loaded that could start a thread behind Python's back: ctypes, or an extension module.
+
+    Where the system does not list its threads, nobody could count those: the answer is no.
+    """
+    if not _LISTS_THREADS:
+        return False
     if "_ctypes" in sys.modules:
         return True
     for module in sys.modules.copy().values():
@@ -195,15 +206,18 @@ def has_foreign_code() -> bool:
 
 def _is_of_python(path: str) -> bool:
     """Tell whether an extension module came with Python itself."""
-    return "site-packages" not in path and path.startswith(_PYTHONS_OWN)
+    name = comparable(path)
+    return "/site-packages/" not in name and name.startswith(_PYTHONS_OWN)
 
 
 #: The folders of its library; what `sysconfig` says of them, without loading that.
-_PYTHONS_OWN = (os.path.dirname(os.__file__), f"{sys.base_exec_prefix}/{sys.platlibdir}/python")
+_PYTHONS_OWN = (start_of(os.path.dirname(os.__file__)), comparable(f"{sys.base_exec_prefix}/{sys.platlibdir}/python"))
 
 
 def count_foreign() -> int:
     """Return how many threads the process has that Python did not start, and two more; 0 where that costs too much."""
+    if not _LISTS_THREADS:
+        return 0
     try:
         return _stat(_TASKS).st_nlink - count_started()
     except OSError:
@@ -220,7 +234,7 @@ def can_pump(loop: asyncio.AbstractEventLoop) -> bool:
     return not loop.is_closed() and not loop.is_running() and running_loop() is None
 
 
-def runner_loop(runner: asyncio.Runner) -> asyncio.AbstractEventLoop | None:
+def runner_loop(runner: asyncio.Runner | None) -> asyncio.AbstractEventLoop | None:
     """Return the loop of a runner that is about to close, None where it never had one."""
     loop = getattr(runner, "_loop", None)
     return loop if isinstance(loop, asyncio.AbstractEventLoop) and not loop.is_closed() else None

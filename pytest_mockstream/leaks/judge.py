@@ -12,21 +12,23 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
-from . import internals
+from . import internals, interpreter
 from .births import BIRTHS, TaskBirth
-from .blame import blame, blame_at_close, count
+from .blame import blame, blame_at_close
 from .contain import end_tasks, end_tasks_here
 from .judge_threads import judge_jobs, pending_jobs
 from .lasting import let_go, of_task, spare
 from .owner import Owner
 from .rules import TASK_RULES, exception_for
 from .scope import Scope
-from .settle import Deadline, Task, settle_tasks, wait_here, watch
+from .settle import Deadline, Task, by_loop, let_pass, settle_tasks, wait_here, watch
+from .successors import waits_for_calls
 from .suspects import task_leak
 from .values import Leak
 
 Suspect: TypeAlias = tuple[TaskBirth, Task, str]
 Blame: TypeAlias = Callable[[Owner | None, int], str | None]
+_ARRIVAL = 1.0  # seconds, and more than a busy machine takes to let another thread run
 SWALLOWED = "It swallowed its cancellation."
 SWALLOWED_REMEDY = "Do not catch CancelledError without raising it again."
 
@@ -48,13 +50,12 @@ def task_suspects(scope: Scope, births: Iterable[TaskBirth], blame: Blame) -> li
 def convict_tasks(scope: Scope, suspects: list[Suspect]) -> dict[Task, Leak]:
     """Return what is still pending as leaks."""
     left = [(birth, task, label) for birth, task, label in suspects if not task.done()]
-    if left:
-        count(scope)
     leaks = {}
     for birth, task, label in left:
         leak = spare(scope, of_task(birth, task), task_leak(birth, task, label))
         if leak is not None:
             leaks[task] = leak
+            scope.convicted.add(birth.serial)
             birth.report(fails=scope.policy.fails(leak))
     return leaks
 
@@ -73,22 +74,29 @@ def record_tasks(scope: Scope, leaks: dict[Task, Leak], ended: Iterable[Task], s
     scope.leaks += leaks.values()
 
 
-def await_submitted(scope: Scope, deadline: Deadline) -> None:
-    """Wait until the coroutines that were sent to loops in other threads are tasks there."""
+def await_submitted(scope: Scope) -> None:
+    """Wait until coroutines that were sent to loops in other threads are tasks there: only then their grace begins."""
     if BIRTHS.submitted:
-        watch(lambda: not _on_the_way(scope), deadline)
+        watch(lambda: not _on_the_way(scope), Deadline(max(scope.grace, _ARRIVAL)))
 
 
 async def judge_tasks_here(scope: Scope, deadline: Deadline) -> None:
     """Do as ``judge_tasks``, from a coroutine, whose own loop goes on meanwhile."""
-    loop = asyncio.get_running_loop()
-    suspects = task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))
+    loop = asyncio._get_running_loop()  # None in a trio program, whose own tasks cannot outlive their nursery
+    blame_here = partial(blame, scope)
+
+    def look() -> list[Suspect]:
+        return task_suspects(scope, BIRTHS.pending_since(scope.mark), blame_here)
+
+    suspects = look()
     while suspects:
         await wait_here([task for _, task, _ in suspects if task.get_loop() is loop], deadline.left)
         settle_tasks([task for _, task, _ in suspects if task.get_loop() is not loop], deadline)
         if not _may_have_successors(suspects):
             break
-        suspects = task_suspects(scope, BIRTHS.pending_since(scope.mark), partial(blame, scope))
+        for here, seconds in waits_for_calls([] if loop is None else [loop], blame_here, look, deadline):
+            await wait_here([here.create_future()], seconds)
+        suspects = look()
         if not deadline.left:
             break
     if leaks := convict_tasks(scope, suspects):
@@ -109,15 +117,33 @@ def judge_tasks(scope: Scope, deadline: Deadline) -> None:
             record_tasks(scope, leaks, ended, stubborn)
 
 
+def await_calls(scope: Scope, deadline: Deadline) -> bool:
+    """Wait until the loops that outlive a test have made the calls that it has asked for; return whether tasks came."""
+    loops = [loop for runner in list(BIRTHS.runners) if (loop := interpreter.runner_loop(runner())) is not None]
+    blame_here = partial(blame, scope)
+
+    def look() -> list[Suspect]:
+        return task_suspects(scope, BIRTHS.pending_since(scope.mark), blame_here)
+
+    for loop, seconds in waits_for_calls(loops, blame_here, look, deadline):
+        let_pass(loop, seconds)
+    return bool(look())
+
+
 def _convicted(
     scope: Scope, births: Callable[[], Iterable[TaskBirth]], deadline: Deadline, blame: Blame
 ) -> dict[Task, Leak]:
-    suspects = task_suspects(scope, births(), blame)
+    def look() -> list[Suspect]:
+        return task_suspects(scope, births(), blame)
+
+    suspects = look()
     while suspects:
         settle_tasks([task for _, task, _ in suspects], deadline)
         if not _may_have_successors(suspects):
             break
-        suspects = task_suspects(scope, births(), blame)
+        for loop, seconds in waits_for_calls(by_loop(task for _, task, _ in suspects), blame, look, deadline):
+            let_pass(loop, seconds)
+        suspects = look()
         if not deadline.left:
             break
     return convict_tasks(scope, suspects)
@@ -150,7 +176,6 @@ def judge_closing_loop(scope: Scope, loop: asyncio.AbstractEventLoop, since: int
             deadline,
             partial(blame_at_close, scope),
         )
-        scope.ended += len(leaks)
         failed = [task for birth in pending if (task := birth()) and birth.reported and birth.failed]
         stubborn: set[Task] = set()
         try:

@@ -7,25 +7,30 @@ births that were noted. Stacks are only looked at for suspects, so a test that l
 from __future__ import annotations
 
 import concurrent.futures
-import gc
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from pytest_mockstream._base.callsite import is_library
+from pytest_mockstream._base.collector import collect
+
 from . import internals, interpreter
 from .births import BIRTHS, Birth, Job, birth_of
-from .blame import blame, count
+from .blame import blame
 from .lasting import let_go, of_thread, spare
-from .owner import IMPORT, OWNER, PLUGIN
+from .owner import IMPORT, OWNER, PLUGIN, SINGLETON, Owner
 from .rules import THREAD_RULES, SeenThread, exception_for
 from .scope import Scope, no_thread_came
 from .settle import Deadline, settle_threads, watch
-from .stacks import Snapshot
+from .stacks import Snapshot, codes_of
 from .suspects import queued_job_leak, raw_thread_leak, thread_leak
 from .values import Leak
 
 _AFTER_COLLECTION = 0.02
+_BEGINNING = 0.02
+_NOBODYS = {IMPORT, PLUGIN}
 _EXITING = 0.005  # after a thread was joined, the operating system has it for some microseconds more
 
 
@@ -59,25 +64,27 @@ def pending_jobs(mark: int) -> list[tuple[Job, Future[Any]]]:
 
 def judge_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]], deadline: Deadline) -> None:
     """Wait for jobs of the scope, and convict those that are not done then."""
-    blamed = [
-        _SuspectedJob(job, future, label)
-        for job, future in jobs
-        if not job.birth.reported and (label := blame(scope, job.birth.owner, job.birth.serial))
-    ]
-    snapshot = Snapshot()
-    found = [suspect for suspect in blamed if not scope.policy.ignored(_job_leak(suspect, snapshot))]
+    found = _blamed_jobs(scope, jobs)
     if not found:
         return
     concurrent.futures.wait([suspect.future for suspect in found], timeout=deadline.left)
     left = [suspect for suspect in found if not suspect.future.done()]
-    if left:
-        count(scope)
     snapshot = Snapshot()
     for suspect in left:
         scope.leaks.append(leak := _job_leak(suspect, snapshot))
         suspect.job.birth.report(fails=scope.policy.fails(leak))
         if (worker := _worker_at(suspect.job, suspect.future, snapshot)) is not None and (birth := birth_of(worker)):
             birth.report(fails=scope.policy.fails(leak))
+
+
+def _blamed_jobs(scope: Scope, jobs: list[tuple[Job, Future[Any]]]) -> list[_SuspectedJob]:
+    blamed = [
+        _SuspectedJob(job, future, label)
+        for job, future in jobs
+        if not job.birth.reported and (label := blame(scope, job.birth.owner, job.birth.serial))
+    ]
+    snapshot = Snapshot()
+    return [suspect for suspect in blamed if not scope.policy.ignored(_job_leak(suspect, snapshot))]
 
 
 def _job_leak(suspect: _SuspectedJob, snapshot: Snapshot) -> Leak:
@@ -88,10 +95,14 @@ def _job_leak(suspect: _SuspectedJob, snapshot: Snapshot) -> Leak:
 
 
 def _worker_at(job: Job, future: Future[Any], snapshot: Snapshot) -> threading.Thread | None:
-    """Return the thread that is at work on a job, None where it is queued."""
+    """Return the thread that is at work on a job, None where it is queued.
+
+    A worker whose frames nobody sees, for gevent has made a greenlet of it, would have taken it from the queue.
+    """
     pool = job.pool()
-    workers = [] if pool is None else internals.workers(pool)
-    return next((worker for worker in workers if internals.runs_job(snapshot.frame(worker), future)), None)
+    seen = [] if pool is None else [(worker, snapshot.frame(worker)) for worker in internals.workers(pool)]
+    at_work = (worker for worker, frame in seen if internals.runs_job(frame, future))
+    return next(at_work, next((worker for worker, frame in seen if frame is None), None))
 
 
 def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
@@ -106,11 +117,33 @@ def _is_of_foreign_pool(scope: Scope, job: Job) -> bool:
 # Threads.
 
 
+def let_threads_end(scope: Scope, deadline: Deadline) -> bool:
+    """Wait for the threads and the jobs of a scope; return whether some have ended, which may have started others."""
+    if no_thread_came(scope):
+        return False
+    threads = [found.thread for found, _ in thread_suspects(scope)]
+    raw = [suspect for suspect in _raw_births(scope) if suspect.ident not in {thread.ident for thread in threads}]
+    jobs = [job.future for job in _blamed_jobs(scope, pending_jobs(scope.mark))]
+    workers = [thread for thread in threads if weakref.ref(thread) in BIRTHS.workers]
+    others = [thread for thread in threads if thread not in workers]
+    concurrent.futures.wait(jobs, timeout=deadline.left)
+    watch(lambda: all(map(_is_at_rest, workers)), deadline)  # right after a result was set, a worker looks busy
+    settle_threads(others, deadline)
+    watch(lambda: not _alive(raw), deadline)
+    return (
+        any(future.done() for future in jobs)
+        or any(_is_at_rest(thread) for thread in threads)
+        or len(_alive(raw)) < len(raw)
+    )
+
+
 def judge_threads(scope: Scope, deadline: Deadline) -> None:
     """Wait for the threads of a scope, and convict those that do not end."""
     if no_thread_came(scope):
         return
     judge_jobs(scope, [job for job in pending_jobs(scope.mark) if _is_of_foreign_pool(scope, job[0])], deadline)
+    _await_begun(deadline)
+    _note_lasting(scope)
     suspects = thread_suspects(scope)
     raw = _raw_suspects(scope)
     if not suspects and not raw:
@@ -120,14 +153,24 @@ def judge_threads(scope: Scope, deadline: Deadline) -> None:
     settle_threads([found.thread for found, _ in suspects if found.thread not in workers], deadline)
     watch(lambda: not _alive(raw), deadline)
     if any(found.thread.is_alive() for found, _ in suspects):
-        gc.collect()  # a pool that only a cycle keeps alive ends its workers now
+        collect()  # a pool that only a cycle keeps alive ends its workers now
         settle_threads([found.thread for found, _ in suspects], Deadline(_AFTER_COLLECTION))
     left = thread_suspects(scope)
     raw = _alive(raw)
-    if left or raw:
-        count(scope)
-        _convict_threads(scope, left)
-        _convict_raw_threads(scope, raw)
+    _convict_threads(scope, left)
+    _convict_raw_threads(scope, raw)
+
+
+def _await_begun(deadline: Deadline) -> None:
+    """Wait until older workers have begun what they were just given: only then do their frames show who gave it."""
+    if busy := internals.busy_workers(BIRTHS.workers):
+        watch(lambda: not any(map(internals.has_job_to_begin, busy)), deadline)
+        watch(lambda: all(map(_shows_its_job, busy)), Deadline(_BEGINNING))
+
+
+def _shows_its_job(worker: threading.Thread) -> bool:
+    is_idle = internals.is_kept_idle(worker) or not worker.is_alive()
+    return is_idle or internals.context_of_job(Snapshot().frame(worker)) is not None
 
 
 def _is_at_rest(worker: threading.Thread) -> bool:
@@ -148,6 +191,8 @@ def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
         scope.leaks.append(leak)
         if found.birth is not None:
             found.birth.report(fails=scope.policy.fails(leak))
+            if found.birth.owner is not None and found.birth.owner.over:  # of an earlier test, whose leak it is, too
+                let_go(found.birth.owner)
         for job, future in jobs:  # a worker is reported with the job that keeps it
             if internals.runs_job(snapshot.frame(found.thread), future):
                 job.birth.report(fails=scope.policy.fails(leak))
@@ -155,17 +200,11 @@ def _convict_threads(scope: Scope, convicts: list[_SuspectedThread]) -> None:
 
 def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
     """Return the threads that the scope would be blamed for."""
-    snapshot, busy = Snapshot(), internals.busy_workers(BIRTHS.workers)
     suspects = []
-    for thread in live_threads():
-        found = _found(scope, thread, snapshot) or (_at_new_job(thread, snapshot) if thread in busy else None)
-        if found is None or (found.birth is not None and found.birth.reported):
+    for found in _unreported(scope):
+        if found.birth is not None and found.birth.owner in _NOBODYS:
             continue
-        if found.birth is not None and found.birth.owner in {IMPORT, PLUGIN}:
-            scope.lasting.append(thread_leak(found, found.birth.owner.label))
-            found.birth.report(fails=False)
-            continue
-        label = blame(scope, found.birth.owner, found.birth.serial) if found.birth else blame(scope, None)
+        label = blame(scope, _owner_of(found), found.birth.serial) if found.birth else blame(scope, None)
         if label is None or exception_for(THREAD_RULES, found) is not None:
             continue
         if scope.policy.ignored(thread_leak(found, label)):
@@ -173,6 +212,35 @@ def thread_suspects(scope: Scope) -> list[_SuspectedThread]:
         else:
             suspects.append(_SuspectedThread(found, label))
     return suspects
+
+
+def _unreported(scope: Scope) -> Iterator[SeenThread]:
+    """Yield the threads that came in this scope's time, or got work in it, and are in no report yet."""
+    snapshot, busy = Snapshot(), internals.busy_workers(BIRTHS.workers)
+    for thread in live_threads():
+        found = _found(scope, thread, snapshot) or (_at_new_job(thread, snapshot) if thread in busy else None)
+        if found is not None and (found.birth is None or not found.birth.reported):
+            yield found
+
+
+def _note_lasting(scope: Scope) -> None:
+    """Note the threads of imports and plugins, once no worker among them is at a job that somebody is blamed for."""
+    for found in _unreported(scope):
+        if found.birth is not None and found.birth.owner in _NOBODYS:
+            scope.lasting.append(thread_leak(found, found.birth.owner.label))
+            found.birth.report(fails=False)
+
+
+def _owner_of(found: SeenThread) -> Owner | None:
+    """Return who is to blame for a thread; nobody knows that where a thread that a library keeps ran the user's code.
+
+    Whoever gave it that job, the thread that came of it is no part of the library.
+    """
+    birth = found.birth
+    if birth is None or birth.owner is not SINGLETON or interpreter.pool_of(found.thread) is not None:
+        return None if birth is None else birth.owner
+    is_users = any(not is_library(code.co_filename) for code in codes_of(birth.frames))
+    return None if is_users else birth.owner
 
 
 def live_threads() -> list[threading.Thread]:
@@ -215,14 +283,27 @@ def _ends_at_exit(thread: threading.Thread) -> bool:
 # Threads that have no object.
 
 
-def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
-    found: list[tuple[int, Birth | None]] = [
+def _raw_births(scope: Scope) -> list[_SuspectedRawThread]:
+    """Return the threads without objects whose births were seen, and that the scope would be blamed for."""
+    return _blamed_raw_threads(scope, _raw_since(scope.mark))
+
+
+def _raw_since(mark: int) -> list[tuple[int, Birth | None]]:
+    return [
         (ident, birth)
         for ident, birth in BIRTHS.raw.copy().items()
-        if birth.serial > scope.mark and not birth.reported and ident != threading.get_ident()
+        if birth.serial > mark and not birth.reported and ident != threading.get_ident()
     ]
+
+
+def _raw_suspects(scope: Scope) -> list[_SuspectedRawThread]:
+    found = _raw_since(scope.mark)
     if _may_be_unrecorded(scope):
         found += [(ident, None) for ident in _unrecorded()]
+    return _blamed_raw_threads(scope, found)
+
+
+def _blamed_raw_threads(scope: Scope, found: list[tuple[int, Birth | None]]) -> list[_SuspectedRawThread]:
     return [
         _SuspectedRawThread(ident, birth, label)
         for ident, birth in found

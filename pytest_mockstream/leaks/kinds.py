@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.base_events
+import asyncio.proactor_events
 import asyncio.selector_events
 import multiprocessing.process
 import socket
@@ -19,8 +20,10 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from types import FrameType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
+
+from pytest_mockstream._base.callsite import is_library
 
 from . import interpreter
 from .births import BIRTHS, Birth, owner_of_thread, stack
@@ -44,7 +47,13 @@ _REMEDIES = {
     "timer": "Keep the handle and cancel() it.",
 }
 _ONLY_NOTED = frozenset({"coroutine", "exception"})
-_SELF_PIPE = getattr(asyncio.selector_events.BaseSelectorEventLoop._make_self_pipe, "__code__", None)  # type: ignore[attr-defined] # told by its code only
+#: Where a loop makes the pair of sockets that wakes it; told by its code only.
+_SELF_PIPES = frozenset(
+    getattr(getattr(loop, "_make_self_pipe", None), "__code__", None)
+    for loop in (asyncio.selector_events.BaseSelectorEventLoop, asyncio.proactor_events.BaseProactorEventLoop)
+)
+#: Where asyncio makes a loop for a thread that asks for its own and has none; no more since Python 3.14.
+_OF_THREAD = getattr(getattr(asyncio.events, "BaseDefaultEventLoopPolicy", None), "get_event_loop", None)
 _CREATE_SERVER = asyncio.base_events.BaseEventLoop.create_server.__code__
 _CREATE_CONNECTION = asyncio.base_events.BaseEventLoop.create_connection.__code__
 
@@ -184,8 +193,9 @@ def _after(kind: str, name: Callable[[Any], str], is_open: Callable[[Any], bool]
         def around(original: Callable[..., Any]) -> Callable[..., Any]:
             def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
                 result = original(self, *args, **kwargs)
-                codes = codes_of(stack(sys._getframe(1))[0]) if kind == "socket" else ()
-                if _SELF_PIPE not in codes and not (census.looks_for("server") and _CREATE_SERVER in codes):
+                codes = codes_of(stack(sys._getframe(1))[0]) if kind in {"loop", "socket"} else []
+                of_server = census.looks_for("server") and _CREATE_SERVER in codes
+                if _SELF_PIPES.isdisjoint(codes) and not of_server and not _is_asked_for_by_runner(codes):
                     made = census.note(kind, name(self), _still(self, is_open))
                     made.socket = weakref.ref(self) if kind == "socket" else None
                     made.loop = _connecting(sys._getframe(1)) if _CREATE_CONNECTION in codes else None
@@ -196,6 +206,15 @@ def _after(kind: str, name: Callable[[Any], str], is_open: Callable[[Any], bool]
         return around
 
     return wrap
+
+
+def _is_asked_for_by_runner(codes: list[CodeType]) -> bool:
+    """Tell whether nobody but a plugin asked for a thread's loop: pytest-asyncio before 1.4, and looptime's plugin.
+
+    They never close it.
+    """
+    code = getattr(_OF_THREAD, "__code__", None)
+    return code in codes and all(is_library(outer.co_filename) for outer in codes[codes.index(code) :])
 
 
 def _connecting(frame: FrameType | None) -> asyncio.AbstractEventLoop | None:

@@ -107,7 +107,8 @@ def spare(scope: Scope, suspect: Suspect, leak: Leak) -> Leak | None:
         _give(suspect, holder.owner)
         return None
     if holder is None:
-        return of_client(leak, search.client(makers)) if packages else leak
+        has_client = packages and not interpreter.is_kept_worker(suspect.starts[0])  # which is its library's to stop
+        return of_client(leak, search.client(makers)) if has_client else leak
     if (first := _first_of_its_line(scope, suspect, holder, leak)) is not None:
         return _second(scope, leak, first, search.client(makers))
     _give(suspect, SINGLETON)
@@ -149,12 +150,22 @@ def _packages(suspect: Suspect) -> frozenset[str]:
     if None in suspect.given:
         return frozenset()
     runs = [_package_of_code(frame.f_code, frame.f_globals.get("__name__", "")) for frame in suspect.frames]
-    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    frames = _made_by(suspect)
     made = [package_of(code.co_filename) for code in frames if isinstance(code, CodeType)]
     maker = next((package for package in made if package not in {"", _OURS}), None)
     if None in runs or (maker is None and (made or not any(runs))):
         return frozenset()
     return frozenset(package for package in (maker, *runs) if package and package != _OURS)
+
+
+def _made_by(suspect: Suspect) -> Frames:
+    """Return the frames that made something, without those of its own loop: that makes tasks for whoever asks it."""
+    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    if isinstance(suspect.starts[0], asyncio.Task):
+        own = type(suspect.starts[0].get_loop())
+        while frames and isinstance(frames[0], CodeType) and class_of_method(frames[0]) is own:
+            frames = frames[2:]
+    return frames
 
 
 def _first_of_its_line(scope: Scope, suspect: Suspect, holder: Holder, leak: Leak) -> _Kept | None:
@@ -191,7 +202,7 @@ def _makers(suspect: Suspect) -> list[type]:
 
     The outermost comes first: the user has called that. What a loop has called tells nothing about who is above it.
     """
-    frames: Frames = suspect.birth.frames if suspect.birth is not None else ()
+    frames = _made_by(suspect)
     packages = [(code, package_of(code.co_filename)) for code in frames if isinstance(code, CodeType)]
     if all(package is not None for _, package in packages):
         return []

@@ -80,7 +80,7 @@ def exemption(leaks: Iterable[Leak]) -> str:
     found = list(leaks)
     keys = creators(found)
     if not keys:
-        return "give it a name, then ignore that name"
+        return naming(found)
     if any(leak.owner == "block" for leak in found):
         return f"leak_check(ignore={keys!r})"
     if any(leak.is_of_wide_fixture for leak in found):
@@ -88,9 +88,16 @@ def exemption(leaks: Iterable[Leak]) -> str:
     return f"@pytest.mark.assert_no_leaks(ignore={keys!r}), or mockstream_leak_ignore in the ini file"
 
 
-_GIVEN_BY_PYTHON = re.compile(
-    r"(Task|Thread|ThreadPoolExecutor|Dummy)-(\d+|N)\b.*|asyncio_\d+|AnyIO worker thread|_thread \d+|job of a pool"
-)
+def naming(leaks: Iterable[Leak]) -> str:
+    """Return how to make leaks ones that an ignore can name, where nothing names them yet."""
+    if any(_UNNAMEABLE.fullmatch(leak.name) for leak in leaks):
+        return "give it a function of your own to run, then ignore that function"
+    return "give it a name, then ignore that name"
+
+
+#: Of the default executors of asyncio and anyio, of ``_thread``, and of what waits for a worker: nobody can name these.
+_UNNAMEABLE = re.compile(r"asyncio_\d+|AnyIO worker thread|_thread \d+|job of a pool")
+_GIVEN_BY_PYTHON = re.compile(rf"(Task|Thread|ThreadPoolExecutor|Dummy)-(\d+|N)\b.*|{_UNNAMEABLE.pattern}")
 
 
 _UNNAMED = "Task-0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ from types import CodeType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pytest_mockstream._base.callsite import package_of
+from pytest_mockstream._base.paths import comparable
 
 from . import internals, interpreter
-from .births import Birth, TaskBirth, birth_of
+from .births import Birth, Frames, TaskBirth, birth_of, stack
 from .settle import Deadline, closes_generator, settle_threads, watch
 from .stacks import Snapshot, Stop, codes_of
 
@@ -52,11 +54,31 @@ def _runs(package: str, *functions: str) -> Callable[[TaskBirth], bool]:
     return tell
 
 
+def _accepts_for_proactor(birth: TaskBirth) -> bool:
+    task = birth()
+    code = None if task is None else _code_of(task)
+    if code is None or code.co_qualname != "IocpProactor.accept.<locals>.accept_coro":
+        return False
+    return comparable(code.co_filename).endswith("/asyncio/windows_events.py")
+
+
 def _is_by_collector(birth: TaskBirth) -> bool:
     task = birth()
-    if task is not None and closes_generator(task):
-        return True
-    return any(_is_finaliser(code) for code in codes_of(birth.frames))
+    return (task is not None and closes_generator(task)) or is_by_finaliser(birth)
+
+
+def is_by_finaliser(birth: Birth | TaskBirth) -> bool:
+    """Tell whether the finaliser of an object started something: that runs whenever the collector comes."""
+    return _has_finaliser(birth.frames)
+
+
+def is_in_finaliser() -> bool:
+    """Tell whether the finaliser of an object runs here: the caller, or who has called it."""
+    return _has_finaliser(stack(sys._getframe(1))[0])
+
+
+def _has_finaliser(frames: Frames) -> bool:
+    return any(_is_finaliser(code) for code in codes_of(frames))
 
 
 def _is_finaliser(code: CodeType) -> bool:
@@ -78,6 +100,11 @@ TASK_RULES = (
         _runs("anyio", "_shutdown_process_pool_on_exit"),
     ),
     Rule(
+        "proactor-accept",
+        "on Windows asyncio waits in it for a server's next connection; the server is what is left (3.11 to 3.15)",
+        _accepts_for_proactor,
+    ),
+    Rule(
         "sse-starlette",
         "sse-starlette watches for the server's shutdown in each loop, in a task that nobody can reach (3.0 to 3.7)",
         _runs("sse_starlette", "_shutdown_watcher"),
@@ -86,6 +113,11 @@ TASK_RULES = (
         "litellm-logging",
         "litellm keeps one such task in every loop, for its callbacks (1.80 to 1.110)",
         _runs("litellm", "LoggingWorker._worker_loop"),
+    ),
+    Rule(
+        "recording",
+        "reads the rest of an answer for the test's recording, for a bounded time that the door waits for",
+        _runs("pytest_mockstream", "InLoop.run"),
     ),
     Rule(
         "garbage-collection",
@@ -147,8 +179,7 @@ def is_idle_worker(seen: SeenThread) -> bool:
         watch(lambda: internals.is_idle(pool), Deadline(_MOMENT))  # a worker still puts its last result away
         if internals.is_idle(pool):
             return True
-    codes = {stop.code for stop in seen.stops}
-    return interpreter.POOL_WORKER_CODE in codes and internals.POOL_JOB_CODE not in codes
+    return internals.waits_for_job({stop.code for stop in seen.stops})
 
 
 def _is_idle_anyio_worker(seen: SeenThread) -> bool:
@@ -161,7 +192,7 @@ def _is_idle_anyio_worker(seen: SeenThread) -> bool:
     if internals.is_kept_idle(seen.thread):
         return True
     for stop, caller in pairwise(seen.stops):
-        if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in caller.code.co_filename:
+        if caller.code.co_qualname == "WorkerThread.run" and "/anyio/" in comparable(caller.code.co_filename):
             return stop.code is queue.Queue.get.__code__ and stop.frame.f_locals["self"].empty()
     return False
 
@@ -171,7 +202,7 @@ def _is_idle_trio_worker(seen: SeenThread) -> bool:
         return False
     if internals.is_kept_idle(seen.thread):
         return True
-    own = [stop for stop in seen.stops if stop.code.co_filename.endswith("/trio/_core/_thread_cache.py")]
+    own = [stop for stop in seen.stops if comparable(stop.code.co_filename).endswith("/trio/_core/_thread_cache.py")]
     if not own or any(stop.code.co_name == "_handle_job" for stop in own):
         return False
     return own[0].code.co_name == "_work" and not internals.has_job(own[0].frame.f_locals.get("self"))
@@ -200,12 +231,17 @@ def _is_grpc_poller(seen: SeenThread) -> bool:
 
 
 def _is_execnet(seen: SeenThread) -> bool:
-    return any("/execnet/" in stop.code.co_filename for stop in seen.stops[-4:])
+    return any("/execnet/" in comparable(stop.code.co_filename) for stop in seen.stops[-4:])
 
 
 #: Those that look at where a thread stands come last: for all that a rule before them lets go nobody looks there.
 THREAD_RULES = (
     Rule("child-watcher", "asyncio waits in it for a child process, which is what is left", _waits_for_child),
+    Rule(
+        "recording",
+        "reads the rest of an answer for the test's recording, for a bounded time that the door waits for",
+        _works_for("pytest_mockstream.doors.in_process.drains"),
+    ),
     Rule("pytest-timeout", "the timer of the test's own timeout; it ends with it", _works_for("pytest_timeout")),
     Rule(
         "pymongo-closed",

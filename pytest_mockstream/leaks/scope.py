@@ -64,7 +64,7 @@ class Scope:
         called_at: the serial number that births had reached when the setup was over.
         ending: the wider fixture that is judged right now.
         counts: how many tasks and threads there are, once something was found.
-        ended: how many leaking tasks have ended with their loops, which were closed meanwhile.
+        convicted: the serial numbers of the tasks among the leaks, which may end with their loops meanwhile.
         kinds: the optional kinds that are looked for.
     """
 
@@ -72,7 +72,6 @@ class Scope:
     called_at = math.inf
     ending: Owner | None = None
     counts: Counts | None = None
-    ended = 0
     kinds: frozenset[str] = frozenset()
 
     def __init__(self, owner: Owner, grace: float, policy: Policy = _STRICT) -> None:
@@ -86,6 +85,7 @@ class Scope:
         self.alive = interpreter.count_started()
         self.raw = len(BIRTHS.raw)
         self.started = BIRTHS.threads_started
+        self.convicted: set[int] = set()
         self.leaks: list[Leak] = []
         self.lasting: list[Leak] = []
 

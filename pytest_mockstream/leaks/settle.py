@@ -1,7 +1,8 @@
 """Waits for what is still running, until a deadline that all suspects share. It judges nothing.
 
 Theory of operation: an idle event loop is run for a while, by its own clock, so that a task that is about to end can do
-so. A loop that runs in another thread, or further up this thread's stack, is only watched.
+so. A loop that runs in another thread, or further up this thread's stack, is only watched. A loop whose clock was
+virtual as long as its test ran, and is real again now, goes on by the virtual one: what waits on it was set by that.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from pytest_mockstream._base.clock import going_on, monotonic, sleep
@@ -23,6 +25,9 @@ Task = asyncio.Task[Any]
 _TURNS = 20
 _LONGEST_CIRCLE = 20  # tasks
 _PAUSES = (0.0005, 0.001, 0.002, 0.005)
+_APART = 1.0  # seconds: a clock that is no further from the real one than this shows real time
+#: What virtual clocks showed when their test had run.
+_VIRTUAL: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, float] = weakref.WeakKeyDictionary()
 
 
 class Deadline:
@@ -48,12 +53,28 @@ def by_loop(tasks: Iterable[Task]) -> dict[asyncio.AbstractEventLoop, list[Task]
     return loops
 
 
-def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[Task], timeout: float) -> None:
+def pump(loop: asyncio.AbstractEventLoop, tasks: Iterable[asyncio.Future[Any]], timeout: float) -> None:
     """Run an idle loop until tasks are done, for at most so many of its own seconds."""
     waiting = [task for task in tasks if not task.done()]
     if not waiting:
         return
     _run(loop, wait(waiting, timeout=timeout))
+
+
+def let_pass(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    """Run an idle loop for so many of its own seconds, and for one turn at least; watch one that runs elsewhere.
+
+    It stops in the very turn in which the time is up: after a pause of the process, one more would end what has come.
+    """
+    if not can_pump(loop):
+        sleep(max(seconds, _PAUSES[0]))
+        return
+    with _as_check(), _by_clock_of_test(loop):
+        timer = loop.call_later(seconds, loop.stop) if seconds > 0 else loop.call_soon(loop.stop)
+        try:
+            loop.run_forever()
+        finally:
+            timer.cancel()
 
 
 def turn(loop: asyncio.AbstractEventLoop) -> None:
@@ -74,13 +95,45 @@ async def _one_turn() -> None:
 
 
 def _run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, object]) -> None:
+    # A RuntimeError says that somebody stopped the loop; then the suspects are judged as they stand.
+    with _as_check(), contextlib.suppress(RuntimeError), _by_clock_of_test(loop):
+        loop.run_until_complete(coroutine)
+
+
+@contextlib.contextmanager
+def _as_check() -> Iterator[None]:
+    """Credit what is started for the length of a block to the check."""
     token = OWNER.set(CHECK)
     try:
-        # A RuntimeError says that somebody stopped the loop; then the suspects are judged as they stand.
-        with contextlib.suppress(RuntimeError), going_on(loop):
-            loop.run_until_complete(coroutine)
+        yield
     finally:
         OWNER.reset(token)
+
+
+def note_clocks(loops: Iterable[asyncio.AbstractEventLoop]) -> None:
+    """Note what virtual clocks show when a test has run, and forget those of the test before."""
+    _VIRTUAL.clear()
+    for loop in loops:
+        if not _shows_real_time(loop):
+            _VIRTUAL[loop] = loop.time()
+
+
+def _shows_real_time(loop: asyncio.AbstractEventLoop) -> bool:
+    return isinstance(loop, asyncio.BaseEventLoop) and abs(loop.time() - asyncio.BaseEventLoop.time(loop)) < _APART
+
+
+@contextlib.contextmanager
+def _by_clock_of_test(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Keep a loop's clock running for the length of a block: the one by which its test has waited."""
+    start = _VIRTUAL.get(loop) if _shows_real_time(loop) else None
+    with going_on(loop):
+        if start is None:
+            yield
+            return
+        began, shown = monotonic(), start
+        vars(loop)["time"] = lambda: shown + monotonic() - began
+        yield
+        _VIRTUAL[loop] = loop.time()
 
 
 def close_dropped_generators(
@@ -96,7 +149,7 @@ def closes_generator(task: Task) -> bool:
     return type(task.get_coro()).__name__ == "async_generator_athrow"
 
 
-async def wait_here(tasks: Iterable[Task], timeout: float) -> None:
+async def wait_here(tasks: Iterable[asyncio.Future[Any]], timeout: float) -> None:
     """Wait for tasks of the running loop."""
     if waiting := [task for task in tasks if not task.done()]:
         with going_on(asyncio.get_running_loop()):

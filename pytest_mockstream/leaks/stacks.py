@@ -8,10 +8,11 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from types import CodeType, FrameType, ModuleType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType, ModuleType
 from typing import Any, NamedTuple
 
-from pytest_mockstream._base.callsite import CallSite, is_library, is_ours, package_of
+from pytest_mockstream._base.callsite import CallSite, is_library, package_of
+from pytest_mockstream._base.paths import is_ours
 
 from . import interpreter
 from .births import Frames
@@ -66,7 +67,16 @@ class Snapshot:
 
 def frames_of_thread(thread: threading.Thread) -> Iterator[FrameType]:
     """Yield the frames of a thread that runs, the innermost first."""
-    frame = Snapshot().frame(thread)
+    yield from _outwards(Snapshot().frame(thread))
+
+
+def frames_of_threads() -> Iterator[tuple[int, Iterator[FrameType]]]:
+    """Yield the identifier of each thread that runs Python, and its frames, the innermost first."""
+    for ident, frame in interpreter.frames().items():
+        yield ident, _outwards(frame)
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
@@ -84,13 +94,15 @@ def frames_of(awaitable: Any) -> Iterator[FrameType]:
     """Yield the frames of a suspended coroutine and of all that it awaits, the outermost first.
 
     It ends at what is neither a coroutine nor known to stand before one: whatever a stand-in (a mock) says it awaits
-    would lead nowhere, and on and on.
+    would lead nowhere, and on and on. Of what runs, in another thread or here, only the outermost is told.
     """
+    coroutine: CoroutineType[Any, Any, Any] | None = None
     while awaitable is not None:
         frame = _first(awaitable, _FRAMES)
         if isinstance(frame, FrameType):
             yield frame
-            awaitable = _first(awaitable, _INNER)
+            coroutine = awaitable if type(awaitable) is CoroutineType else coroutine
+            awaitable = _awaited_by(awaitable, coroutine)
         else:
             awaitable = _wrapped(awaitable)
 
@@ -180,6 +192,28 @@ def _stop(frame: FrameType) -> Stop:
 
 def _first(thing: Any, names: tuple[str, ...]) -> Any:
     return next((value for name in names if (value := getattr(thing, name, None)) is not None), None)
+
+
+def _awaited_by(awaitable: Any, coroutine: CoroutineType[Any, Any, Any] | None) -> Any:
+    """Return what something awaits; None if it runs, for then CPython 3.11 and 3.12 read a stack that is not there.
+
+    The interpreter crashes or returns what is no object: ``_PyGen_yf`` takes the word after the last instruction for
+    the next one, and while a frame runs that may be a counter that looks like it (3.13 asks for the state instead). The
+    two reads of each line are one step for the other threads, for nothing is called between them. That an async
+    generator runs is told by the coroutine that awaits it: its own ``ag_running`` is true while it waits, too.
+
+    Args:
+        awaitable: a link of the chain that has a frame.
+        coroutine: the innermost so far, maybe the link itself.
+    """
+    kind = type(awaitable)
+    if kind is CoroutineType:
+        return None if awaitable.cr_running else awaitable.cr_await
+    if kind is GeneratorType:
+        return None if awaitable.gi_running else awaitable.gi_yieldfrom
+    if kind is AsyncGeneratorType:
+        return None if coroutine is None or coroutine.cr_running else awaitable.ag_await
+    return _first(awaitable, _INNER)
 
 
 def _wrapped(awaitable: Any) -> Any:

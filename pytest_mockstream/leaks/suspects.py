@@ -10,10 +10,11 @@ import threading
 from typing import Any
 
 from pytest_mockstream._base.callsite import package_of
+from pytest_mockstream._base.paths import is_ours
 
 from . import interpreter
 from .births import Birth, Frames, TaskBirth, birth_of
-from .diagnosis import diagnose_task, diagnose_thread
+from .diagnosis import END_JOB, diagnose_task, diagnose_thread
 from .rules import SeenThread, is_idle_worker
 from .stacks import (
     Stop,
@@ -45,12 +46,14 @@ def thread_leak(found: SeenThread, owner: str) -> Leak:
     is_idle = pool is not None and is_idle_worker(found)
     if pool is None:
         diagnosis, remedy = diagnose_thread(found.stops)
+        if interpreter.is_kept_worker(thread):  # which nobody but its library can end or join
+            diagnosis, remedy = diagnosis or "It is still at work on the job that it was given.", END_JOB
     elif is_idle:
         diagnosis = "It is an idle worker of a ThreadPoolExecutor that was never shut down."
         remedy = "Use the pool in a `with` statement, or call its shutdown()."
         birth = birth_of(pool) or birth
     else:
-        diagnosis, remedy = "It is still at work on a job of its pool.", "Wait for the job, or make it end early."
+        diagnosis, remedy = "It is still at work on a job of its pool.", END_JOB
     return _made(
         "thread",
         thread.name,
@@ -129,6 +132,9 @@ def _made(
 
 def _of_stops(stops: list[Stop]) -> tuple[str | None, str] | None:
     """Return the module and the name of the outermost function that is not a part of how Python runs one."""
+    stops = [
+        stop for stop in stops if not is_ours(stop.code.co_filename)
+    ]  # what was put around a raw thread's function
     outer = [stop for stop in reversed(stops) if package_of(stop.code.co_filename) != ""]
     stop = next(iter(outer), stops[-1] if stops else None)
     return None if stop is None else (stop.frame.f_globals.get("__name__"), stop.code.co_qualname)

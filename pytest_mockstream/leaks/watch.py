@@ -1,7 +1,7 @@
 """Watches a session: opens a scope for each test, and has it judged when the test is over. It knows no pytest.
 
 Theory of operation: a loop that dies with its test is judged just before ``asyncio.Runner.close``, which would silently
-cancel all its tasks. Everything else is judged when the test is over. A forked child takes no part.
+cancel all its tasks. Everything else is judged when the test is over. A child that is forked meanwhile takes no part.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """
@@ -9,9 +9,11 @@ PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -23,12 +25,15 @@ from .owner import OWNER, Owner
 from .scope import Scope, is_quiet
 
 if TYPE_CHECKING:
+    from pytest_mockstream._base.loops import Loop
+
     from .kinds import Census
     from .values import Leak
 
 _MARK = "_pytest_mockstream_mark"
 _FAILED = "_pytest_mockstream_failed"
 _ANYIO_BACKENDS = ("anyio._backends._asyncio", "anyio._backends._trio")
+_TRIO = "trio._core._asyncgens"
 
 
 class LeakWatch:
@@ -41,17 +46,17 @@ class LeakWatch:
         scope: on stage; None between two of them.
         census: sees the optional kinds, once they are asked for.
         probe: takes the loops that are about to be closed, while the check looks whether it sees that.
-        active: whether it watches; in a forked child it does no more.
+        active: whether it watches; in a child that was forked in the middle of a test it does no more.
     """
 
-    def __init__(self, closing: Callable[[asyncio.AbstractEventLoop], Callable[[], list[Leak]]] | None = None) -> None:
+    def __init__(self, closing: Callable[[Loop], Callable[[], list[Leak]]] | None = None) -> None:
         self.scope: Scope | None = None
         self._closing = closing
         self.census: Census | None = None
         self.probe: Callable[[asyncio.AbstractEventLoop], None] | None = None
         self.active = False
         self._before: Owner | None = None
-        self._unreached: tuple[str, ...] = _ANYIO_BACKENDS
+        self._unreached: tuple[str, ...] = (*_ANYIO_BACKENDS, _TRIO)
         self._modules = 0
 
     def start(self) -> None:
@@ -85,18 +90,21 @@ class LeakWatch:
     def open(self, scope: Scope, first: Owner | None = None) -> None:
         """Put a test or block on stage; what begins it may have an owner of its own."""
         if self._modules != len(sys.modules):
-            self._reach_anyio()
+            self._reach_libraries()
         self.scope = scope
         OWNER.set(first or scope.owner)
 
-    def _reach_anyio(self) -> None:
+    def _reach_libraries(self) -> None:
         self._modules = len(sys.modules)
         for name in self._unreached:
             if name in sys.modules:
                 self._unreached = tuple(other for other in self._unreached if other != name)
                 from . import internals
 
-                internals.give_owners_to_anyio(sys.modules[name], OWNER.get, OWNER.set)
+                if name == _TRIO:
+                    _UNDO.append(internals.look_on_at_end_of_trio(sys.modules[name], _looking_on))
+                else:
+                    internals.give_owners_to_anyio(sys.modules[name], OWNER.get, OWNER.set)
 
     def look_for(self, kinds: Iterable[str]) -> None:
         """Look for optional kinds in the scope on stage, too."""
@@ -116,10 +124,17 @@ class LeakWatch:
     def begin_call(self) -> None:
         """Say that the setup is over and the test itself begins."""
         if self._modules != len(sys.modules):
-            self._reach_anyio()
+            self._reach_libraries()
         if (scope := self.scope) is not None:
             scope.called_at = BIRTHS.mark()
             OWNER.set(scope.owner)
+
+    def end_call(self) -> None:
+        """Say that the test itself has run, where somebody changes the clocks of loops right after it."""
+        from .settle import note_clocks
+
+        since = math.inf if self.scope is None else self.scope.mark
+        note_clocks({task.get_loop() for birth in BIRTHS.pending_since(since) if (task := birth()) is not None})
 
     def close(self) -> None:
         """Take it off."""
@@ -193,13 +208,13 @@ class LeakWatch:
         return self._closing is not None
 
     @contextmanager
-    def closing(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    def closing(self, loop: Loop) -> Iterator[None]:
         """Judge what the closing of a loop ends, which takes place meanwhile."""
         scope = self.scope
         if scope is None or scope.interrupted or not self.active or self._closing is None or self.probe is not None:
             yield
             return
-        if BIRTHS.pending_on(loop):
+        if isinstance(loop, asyncio.AbstractEventLoop) and BIRTHS.pending_on(loop):
             from .verdict import close_generators
 
             close_generators(scope, loop)
@@ -211,7 +226,9 @@ class LeakWatch:
 def _know_threads() -> None:
     """Take note of the threads that there are before anybody is judged."""
     BIRTHS.foreign = interpreter.count_foreign()
-    recorded = {ident for ident, thread in interpreter.ACTIVE.items() if type(thread) is not threading._DummyThread}
+    recorded = {
+        ident for ident, thread in interpreter.ACTIVE.copy().items() if type(thread) is not threading._DummyThread
+    }
     if interpreter.frames().keys() != recorded:
         from .judge_threads import know_unrecorded
 
@@ -224,16 +241,24 @@ _WATCHES: list[LeakWatch] = []
 _UNDO: list[Callable[[], None]] = []
 
 
-def _take_no_part() -> None:
+def _go_on_in_child() -> None:
+    """Leave what is on stage to the parent, which judges it; a child that begins a test itself judges that.
+
+    So do those of pytest-forked, each of which is there to run one test: it is forked while none is on stage.
+    """
     for watch in _WATCHES:
-        watch.active = False
+        if watch.scope is not None:
+            watch.active = False
+    if any(watch.active for watch in _WATCHES):
+        BIRTHS.raw.clear()  # of all threads only this one is left
+        _know_threads()
 
 
 if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_take_no_part)
+    os.register_at_fork(after_in_child=_go_on_in_child)
 
 
-def _looking_on(loop: asyncio.AbstractEventLoop) -> AbstractContextManager[None]:
+def _looking_on(loop: Loop) -> AbstractContextManager[None]:
     """Judge what the closing of a loop ends: for the innermost session, as all that begins and ends there."""
     watch = next((watch for watch in reversed(_WATCHES) if watch.sees_closing), None)
     return nullcontext() if watch is None else watch.closing(loop)
@@ -256,6 +281,7 @@ def _judging(close: Callable[[asyncio.Runner], None]) -> Callable[[asyncio.Runne
 def _marking(init: Callable[..., None]) -> Callable[..., None]:
     def wrapper(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> None:
         setattr(runner, _MARK, BIRTHS.mark())
+        BIRTHS.runners.add(weakref.ref(runner, BIRTHS.runners.discard))
         init(runner, *args, **kwargs)
 
     return wrapper

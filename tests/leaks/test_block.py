@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import queue
+import subprocess
+import sys
+import textwrap
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +17,7 @@ import pytest
 from pytest_mockstream import LeakError, LeakReport, ScriptError, leak_check
 from pytest_mockstream.leaks.suspects import NO_DAEMON
 
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("small_heap")]
 
 NEVER = 3600.0
 
@@ -48,7 +52,7 @@ def over() -> Iterator[threading.Event]:
     event.set()
     for thread in threading.enumerate():
         if thread.name.startswith("planted"):
-            thread.join(5)
+            thread.join(60)
 
 
 async def swallow(times: float) -> None:
@@ -261,8 +265,6 @@ async def test_what_awaits_a_plain_future_gets_no_diagnosis() -> None:
 
 
 def test_pending_task_kept_by_a_cycle_only_is_a_leak() -> None:
-    import gc
-
     async def lonely() -> None:
         await asyncio.get_running_loop().create_future()
 
@@ -457,6 +459,34 @@ def test_pool_that_nobody_holds_is_no_leak(cycle: bool) -> None:
     assert not sync_report_of(block)
 
 
+def test_pool_that_nobody_holds_is_no_leak_though_another_thread_collects() -> None:
+    begun = threading.Event()
+
+    class Slow:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            begun.set()
+            threading.Event().wait(0.4)
+
+    def collect() -> None:
+        Slow()
+        gc.collect()
+
+    def block() -> None:
+        pool = ThreadPoolExecutor(1)
+        pool.submit(int).result()
+        pool.me = pool  # type: ignore[attr-defined] # a reference to itself
+
+    collecting = threading.Thread(target=collect)
+    collecting.start()
+    begun.wait()
+
+    assert not sync_report_of(block)
+    collecting.join()
+
+
 def test_worker_of_an_older_pool_is_no_leak() -> None:
     with ThreadPoolExecutor(1) as pool:
         assert not sync_report_of(lambda: pool.submit(int).result())
@@ -532,3 +562,24 @@ async def test_identical_leaks_are_grouped_in_the_text() -> None:
     assert lines[3] == "    It is sleeping. Cancel and await it when it is no longer needed."
     creator = "test_block.test_identical_leaks_are_grouped_in_the_text.<locals>.start"
     assert lines[4] == f"  To exempt what is meant to live on: leak_check(ignore=[{creator!r}])"
+
+
+def test_without_pytest_what_ran_before_the_block_in_its_loop_is_no_leak() -> None:
+    program = """
+    import asyncio
+
+    from pytest_mockstream import leak_check, sweep_cancellation
+
+    async def main():
+        older = asyncio.create_task(asyncio.sleep(3600))
+        async with leak_check(grace=0.05):
+            await asyncio.create_task(asyncio.sleep(0))
+        print((await sweep_cancellation(lambda: asyncio.sleep(0))).points, older.done())
+
+    asyncio.run(main())
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (ran.stdout, ran.stderr) == ("1 False\n", "")

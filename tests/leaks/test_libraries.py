@@ -908,7 +908,7 @@ def run(run_leaks: Runner, request: pytest.FixtureRequest) -> Runner:
     return run_leaks
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", ["as written", pytest.param("the other way round", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_proper_use_fails_nobody_in_whatever_order(library: str, order: str, run: Runner) -> None:
     chosen = [f"test_it.py::test_{number}" for number in ORDERS[order]]

@@ -56,8 +56,9 @@ def pytest_sessionfinish():
             id="pool of the session",
         ),
         pytest.param(
-            "@pytest.fixture(scope='session')\ndef server():\n    over = leak_thread(60)\n    yield\n    over.set()\n"
-            "    time.sleep(0.01)\n@pytest.mark.parametrize('n', range(3))\ndef test(server, n): pass",
+            "@pytest.fixture(scope='session')\ndef server():\n    over = threading.Event()\n"
+            "    thread = threading.Thread(target=over.wait)\n    thread.start()\n    yield\n    over.set()\n"
+            "    thread.join()\n@pytest.mark.parametrize('n', range(3))\ndef test(server, n): pass",
             id="thread of the session",
         ),
     ],

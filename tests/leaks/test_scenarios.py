@@ -14,7 +14,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -87,7 +88,7 @@ TIMEOUT = Setup("timeout", ("timeout",), ("--timeout=600", "--timeout-method=thr
 RERUNS = Setup("reruns", ("rerunfailures",))
 ANYIO = Setup("anyio", ("anyio",), mode="strict")
 VIRTUAL = Setup("virtual-time", ("looptime_plugin",), ("--looptime",))
-PARALLEL = Setup("parallel", ("run-parallel",), ("--parallel-threads=2",), needs="pytest_run_parallel")
+PARALLEL = Setup("parallel", ("run-parallel",), ("--parallel-threads=8",), needs="pytest_run_parallel")
 EVERY_KIND = Setup("every-kind", kinds=KINDS)
 DOCTEST = Setup("doctest", args=("--doctest-modules",), grace=0.05)
 BARE = Setup("bare-items", ("scenarios.bare_items",), grace=0.05)
@@ -105,7 +106,9 @@ if sys.version_info >= (3, 12):
     EVERY_LOOP += [EAGER, EAGER_SESSION_LOOP]
 
 #: What may be played in any setup, and in any order; and what may be in any setup.
-ANYWHERE = ("tasks", "streams", "sync_loops", "threads", "unittest", "subtests", "exemptions")
+ANYWHERE: tuple[str, ...] = ("tasks", "streams", "sync_loops", "threads", "unittest", "exemptions")
+if pytest.version_tuple >= (9,):  # it has brought the fixture subtests
+    ANYWHERE += ("subtests",)
 IN_ORDER = (*ANYWHERE, "just_started", "scopes")
 
 
@@ -165,6 +168,14 @@ if hasattr(os, "fork"):
     RUNS.append(Run(AUTO, ("fork",)))
 
 
+#: Of the setups in which all scenarios are played, those that repeat in breadth what others show.
+_SLOW = (STRICT, MODULE_LOOP, STRICT_SESSION_LOOP, UVLOOP, UVLOOP_SESSION_LOOP, EAGER_SESSION_LOOP, TIMEOUT, RERUNS)
+
+
+def _marks(run: Run) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.slow,) if run.files == IN_ORDER and run.setup in _SLOW else ()
+
+
 @dataclass
 class Result:
     """What one run gave.
@@ -202,13 +213,23 @@ class Scenario:
             return [leak for leak in result.leaks if leak["owner"] == self.verdict.owner]
         return [leak for leak in result.leaks if leak["test"] == self.node and not _is_wide(leak)]
 
+    def meant(self) -> Counter[tuple[str, str, str]]:
+        """Return the leaks that the verdict says of: each one's kind and owner, and how it is reported."""
+        verdict = self.verdict
+        return Counter(
+            (kind, verdict.owner, verdict.reported) for kind in verdict.kinds if kind in self.run.setup.kinds
+        )
+
+    def reported(self, result: Result) -> Iterator[tuple[str, str, str]]:
+        """Yield the leaks that are this scenario's, as ``meant`` does."""
+        return ((leak["kind"], leak["owner"], leak["outcome"]) for leak in self.blamed(result))
+
     def wanted(self) -> dict[str, object]:
         """Return what the verdict says, as ``seen`` does."""
-        verdict = self.verdict
-        kinds = [kind for kind in verdict.kinds if kind in self.run.setup.kinds]
-        silenced = bool(verdict.kinds) and not kinds
+        verdict, meant = self.verdict, self.meant()
+        silenced = bool(verdict.kinds) and not meant
         return {
-            "leaks": [(kind, verdict.owner, verdict.reported) for kind in kinds],
+            "leaks": sorted(meant.elements()),
             "leaks made elsewhere": [],
             "outcomes": list(verdict.outcomes[:1] if silenced else verdict.outcomes),
             "says": "" if silenced else verdict.says,
@@ -220,13 +241,31 @@ class Scenario:
         """Return what pytest and the report say."""
         verdict, blamed = self.verdict, self.blamed(result)
         return {
-            "leaks": sorted((leak["kind"], leak["owner"], leak["outcome"]) for leak in blamed),
+            "leaks": sorted(self.reported(result)),
             "leaks made elsewhere": [leak["created_at"] for leak in blamed if not _made_at(leak, verdict.at)],
             "outcomes": result.outcomes.get(self.node, []),
             "says": verdict.says if re.search(verdict.says, result.texts.get(self.node, ""), re.DOTALL) else "",
             "warns": verdict.warns if verdict.warns in result.warnings.get(self.node, []) else "",
             "stale": self.node in result.stale,
         }
+
+
+def _tally(scenarios: list[Scenario], result: Result) -> Counter[str]:
+    """Return what ``table.py`` sums up: leaks are what a scenario means to be reported, false alarms what else is."""
+    tally = Counter({"false alarms": len(_of_nobody(scenarios, result))})
+    for scenario in scenarios:
+        wanted, blamed = scenario.meant(), Counter(scenario.reported(result))
+        tally["clean tests"] += not wanted
+        tally["leaks"] += wanted.total()
+        tally["found"] += (wanted & blamed).total()
+        tally["false alarms"] += (blamed - wanted).total()
+    return tally
+
+
+def _of_nobody(scenarios: list[Scenario], result: Result) -> list[dict[str, Any]]:
+    """Return the leaks that are reported of none of the scenarios."""
+    nodes, owners = {s.node for s in scenarios}, {s.verdict.owner for s in scenarios}
+    return [leak for leak in result.leaks if leak["test"] not in nodes and leak["owner"] not in owners]
 
 
 def _path(file: str) -> str:
@@ -250,6 +289,11 @@ def _functions(module: ModuleType) -> Iterator[tuple[str, object]]:
             yield from ((f"{name}::{method}", function) for method, function in vars(value).items())
 
 
+def _is_installed(module: str) -> bool:
+    """Tell whether a module is installed; nothing is needed where it has no name."""
+    return not module or importlib.util.find_spec(module) is not None
+
+
 def _scenarios(run: Run) -> Iterator[Scenario]:
     for file in run.files:
         for name, function in _functions(_module(file)):
@@ -257,6 +301,8 @@ def _scenarios(run: Run) -> Iterator[Scenario]:
                 continue
             test = f"scenarios.scenario_{file}.{name}" if run.setup is DOCTEST else name
             for verdict in declared(function):
+                if not _is_installed(verdict.needs):
+                    continue
                 case = f"[{verdict.case}]" if verdict.case else ""
                 yield Scenario(run, f"{_path(file)}::{test}{case}", verdict)
 
@@ -294,18 +340,21 @@ def _wrong(scenario: Scenario, result: Result) -> str:
     return "\n".join([scenario.node, *lines, result.texts.get(scenario.node, "")]) if lines else ""
 
 
-@pytest.mark.parametrize("run", [pytest.param(run, id=run.name) for run in RUNS])
-def test_scenarios_get_their_verdicts(run: Run, pytester: pytest.Pytester, lean_pytest: None) -> None:
-    if run.setup.needs and importlib.util.find_spec(run.setup.needs) is None:
+@pytest.mark.parametrize("run", [pytest.param(run, id=run.name, marks=_marks(run)) for run in RUNS])
+def test_scenarios_get_their_verdicts(
+    run: Run, pytester: pytest.Pytester, lean_pytest: None, record_property: Callable[[str, object], None]
+) -> None:
+    if not _is_installed(run.setup.needs):
         pytest.skip(f"{run.setup.needs} is not installed")
 
     result = _play(run, pytester)
 
     scenarios = list(_scenarios(run))
-    nodes, owners = {s.node for s in scenarios}, {s.verdict.owner for s in scenarios}
+    for name, number in _tally(scenarios, result).items():
+        record_property(name, number)
     wrong = "\n\n".join(filter(None, (_wrong(scenario, result) for scenario in scenarios)))
     assert not wrong, wrong
-    assert [leak for leak in result.leaks if leak["test"] not in nodes and leak["owner"] not in owners] == []
+    assert _of_nobody(scenarios, result) == []
     assert result.exit_code == run.exit_code, result.text
     assert "INTERNALERROR" not in result.text, result.text
 
@@ -321,7 +370,7 @@ def _verdicts() -> list[Verdict]:
 def test_every_row_is_shown() -> None:
     shown = {row for verdict in _verdicts() for row in verdict.rows}
 
-    assert sorted(set(range(1, 97)) - shown) == ([] if sys.version_info >= (3, 12) else [9])
+    assert sorted(set(range(1, 98)) - shown) == ([] if sys.version_info >= (3, 12) else [9])
 
 
 def test_every_leak_has_a_clean_twin() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from leak_runs import Run, Runner
+
+from pytest_mockstream.leaks.holders import Search
 
 CLIENTS = """
 import asyncio, contextvars, functools, threading, weakref
@@ -160,7 +164,7 @@ def run(run_leaks: Runner, pytester: pytest.Pytester) -> Runner:
     return go
 
 
-@pytest.mark.parametrize("order", ["", "test_second or test_third"])
+@pytest.mark.parametrize("order", ["", pytest.param("test_second or test_third", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("keeping", KEEPING)
 def test_what_a_library_keeps_fails_nobody(keeping: str, order: str, run: Runner) -> None:
     library, use = KEEPING[keeping]
@@ -631,6 +635,28 @@ async def link():
     KEPT.append(asyncio.create_task(link()))
 async def test_a(): KEPT.append(asyncio.create_task(link()))
 """,
+    "a chain of tasks, each of which has a timer start the next": """
+async def link():
+    await asyncio.sleep(0.01)
+    asyncio.get_running_loop().call_later(0.01, start)
+def start(): KEPT.append(asyncio.create_task(link()))
+async def test_a(): start()
+""",
+    "a chain of threads, each of which starts the next": """
+def link(left):
+    time.sleep(0.01)
+    if left: start(left - 1)
+def start(left): threading.Thread(target=link, args=(left,), daemon=True).start()
+def test_a(): start(100)
+""",
+    "a chain of threads, each of which has a timer start the next": """
+def tick(left):
+    if left:
+        timer = threading.Timer(0.01, tick, (left - 1,))
+        timer.daemon = True
+        timer.start()
+def test_a(): tick(100)
+""",
     "a function that is called like a finaliser": """
 async def test_a():
     def __del__():
@@ -695,6 +721,43 @@ async def test_a(): KEPT.append(asyncio.create_task(link(5)))
     result = run_leaks(source, "--mockstream-grace=5")
 
     result.result.assert_outcomes(passed=1)
+
+
+def test_chain_of_threads_and_tasks_is_seen_to_its_end(run_leaks: Runner) -> None:
+    source = """
+def work(loop, left):
+    time.sleep(0.002)
+    loop.call_soon_threadsafe(go_on, loop, left)
+def go_on(loop, left):
+    async def wait():
+        await asyncio.sleep(0.002)
+        if left: start(loop, left - 1)
+    KEPT.append(loop.create_task(wait()))
+def start(loop, left):
+    threading.Thread(target=work, args=(loop, left), daemon=True).start()
+@pytest.mark.assert_no_leaks(grace=0.05)
+async def test_a(): start(asyncio.get_running_loop(), 200)
+@pytest.mark.assert_no_leaks(grace=5)
+async def test_b(): start(asyncio.get_running_loop(), 2)
+"""
+    result = run_leaks(source, ini="asyncio_default_test_loop_scope = session\n")
+
+    result.result.assert_outcomes(passed=2, errors=1)
+    assert {(test, outcome) for test, _, _, outcome in result.leaks} == {("test_a", "error")}
+
+
+class Kept:
+    """What a thread-local variable has."""
+
+
+def test_thread_local_variable_is_a_holder_by_itself() -> None:
+    local, kept = threading.local(), Kept()
+    local.kept = kept
+
+    holder = Search([kept], frozenset({"lib"}), ()).holder()
+
+    assert holder is not None
+    assert (holder.kind, holder.thing) == ("thread-local", kept)
 
 
 def test_counts_add_up_over_several_loops(run_leaks: Runner) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import threading
 from collections.abc import AsyncIterator
 
@@ -16,22 +17,26 @@ from .work import KEPT, forever, until_the_end
 
 pytestmark = pytest.mark.anyio
 
+needs_uvloop = pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="uvloop is not installed")
 asyncio_only = pytest.mark.parametrize(
     "anyio_backend",
-    [pytest.param(("asyncio", {}), id="asyncio"), pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")],
+    [
+        pytest.param(("asyncio", {}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop", marks=needs_uvloop),
+    ],
 )
 BOTH = ("asyncio", "trio")
 
 
 @leaks(39, kinds="task", case="asyncio")
-@leaks(39, kinds="task", case="uvloop")
+@leaks(39, kinds="task", case="uvloop", needs="uvloop")
 @asyncio_only
 async def test_task_is_left() -> None:
     KEPT.append(asyncio.create_task(forever()))
 
 
 @clean(39, case="asyncio")
-@clean(39, case="uvloop")
+@clean(39, case="uvloop", needs="uvloop")
 @asyncio_only
 async def test_task_is_cancelled_by_the_last_statement() -> None:
     task = asyncio.create_task(forever())

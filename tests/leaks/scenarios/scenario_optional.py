@@ -176,6 +176,7 @@ def test_multiprocessing_process_is_joined() -> None:
     process.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 @clean(87)
 def test_fork_server_starts() -> None:
     process = multiprocessing.get_context("forkserver").Process(target=int)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from .verdict import clean, leaks
-from .work import KEPT, forever
+from .work import END, KEPT, forever
 
 pytestmark = pytest.mark.asyncio
 
@@ -515,3 +515,37 @@ async def test_consumer_times_out_and_its_producer_lives_on() -> None:
 async def test_consumer_times_out_and_its_producer_ends() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(consume(ends=True), 0.001)
+
+
+LINK = 0.004
+"""Seconds that each of a chain takes."""
+
+
+def start_link(left: int, *, gap: float = 0) -> None:
+    KEPT.append(asyncio.get_running_loop().create_task(link(left, gap)))
+
+
+async def link(left: int, gap: float) -> None:
+    await asyncio.sleep(LINK)
+    if left and not END.is_set():
+        asyncio.get_running_loop().call_later(gap, lambda: start_link(left - 1, gap=gap))
+
+
+@leaks(97, kinds="task")
+async def test_each_task_starts_the_next() -> None:
+    start_link(200)
+
+
+@clean(97)
+async def test_chain_of_tasks_comes_to_an_end() -> None:
+    start_link(2)
+
+
+@leaks(97, kinds="task")
+async def test_each_task_has_a_timer_start_the_next() -> None:
+    start_link(200, gap=LINK)
+
+
+@clean(97)
+async def test_chain_of_tasks_and_timers_comes_to_an_end() -> None:
+    start_link(2, gap=LINK)

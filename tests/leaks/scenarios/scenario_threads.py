@@ -331,3 +331,30 @@ class TestMethods:
     @clean(61)
     def test_method_leaves_nothing(self) -> None:
         pass
+
+
+def start_link(left: int) -> None:
+    threading.Thread(target=link, args=(left,), daemon=True).start()
+
+
+def link(left: int) -> None:
+    time.sleep(0.004)
+    if left:
+        start_link(left - 1)
+
+
+@clean(97)
+def test_chain_of_threads_comes_to_an_end() -> None:
+    start_link(2)
+
+
+def tick(left: int) -> None:
+    if left:
+        timer = threading.Timer(0.004, tick, (left - 1,))
+        timer.daemon = True
+        timer.start()
+
+
+@clean(97)
+def test_chain_of_timers_comes_to_an_end() -> None:
+    tick(2)

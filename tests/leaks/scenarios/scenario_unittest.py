@@ -53,3 +53,11 @@ class TestSync(unittest.TestCase):
             with self.subTest(number=number):
                 if number:
                     threading.Thread(target=until_the_end, daemon=True).start()
+
+    @clean(58)
+    def test_thread_of_a_subtest_is_joined(self) -> None:
+        for number in range(2):
+            with self.subTest(number=number):
+                thread = threading.Thread(target=int)
+                thread.start()
+                thread.join()

@@ -28,6 +28,7 @@ class Verdict:
         reported: how the leaks count: ``error``, ``warn``, ``allowed`` or ``expected``.
         outcomes: what pytest says about the test, call and teardown, in order.
         case: the parametrised case that is meant, as it stands in the node id.
+        needs: the module without which there is no such case.
         at: a part of the line at which the leaks were made; None if nobody can know it.
         says: a pattern that pytest's report of the test contains.
         warns: the category of a warning that the test gives.
@@ -40,6 +41,7 @@ class Verdict:
     reported: str = "error"
     outcomes: tuple[str, ...] = ("passed",)
     case: str = ""
+    needs: str = ""
     at: str | None = ""
     says: str = ""
     warns: str = ""
