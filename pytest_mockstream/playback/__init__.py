@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .channel import End, Ending
+from .controlled import ControlledPlayback
 from .playback import Playback
 
-__all__ = ["End", "Ending", "Playback"]
+__all__ = ["ControlledPlayback", "End", "Ending", "Playback"]

@@ -17,8 +17,11 @@ from math import inf
 from typing import Generic, TypeAlias, TypeVar
 
 from pytest_mockstream._base.notifier import Notifier
+from pytest_mockstream._base.watching import Note
 from pytest_mockstream.script.gate import Gate
 from pytest_mockstream.script.steps import Fault
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 T = TypeVar("T")
 
@@ -61,6 +64,7 @@ class Channel(Generic[T]):
         held_at: the closed gate that holds the producer.
         reader_wakeup: notified when there is something new for the reader: a unit, the end, a gate, a stop.
         producer_wakeup: notified when there is something new for the producer: room, an open gate, a stop.
+        note: is told what happens, and under which number; None where nobody watches.
     """
 
     __slots__ = (
@@ -75,6 +79,7 @@ class Channel(Generic[T]):
         "held_at",
         "is_background",
         "limit",
+        "note",
         "origin",
         "produced",
         "producer_wakeup",
@@ -91,7 +96,7 @@ class Channel(Generic[T]):
         self._timeout = self.limit = inf if timeout is None else timeout
         self.is_background = background
         self._stop: _Stop | None = None
-        self._gates_opened: dict[Gate, float] | None = None
+        self._gates_opened: dict[Gate, float] = {}
         self.size = size
         self.buffer: deque[tuple[float, T]] = deque()
         self.produced = 0
@@ -101,6 +106,7 @@ class Channel(Generic[T]):
         self.held_at: Gate | None = None
         self.reader_wakeup = Notifier()
         self.producer_wakeup = Notifier()
+        self.note: tuple[Note, int] | None = None
 
     def now(self) -> float:
         """Return the seconds since the opening."""
@@ -143,18 +149,25 @@ class Channel(Generic[T]):
 
     def gate_opened(self, gate: Gate) -> None:
         """Note that a gate of the schedule has just been opened; the gate itself calls this."""
-        self._gates_opened = {**(self._gates_opened or {}), gate: self.now()}
+        self._gates_opened[gate] = self.now()  # one step: two threads may open two gates at once
         self.producer_wakeup.notify()
         self.reader_wakeup.notify()
 
     def opened_at(self, gate: Gate) -> float:
         """Return when a gate was opened; 0 if before the opening of the stream."""
-        return (self._gates_opened or {}).get(gate, 0.0)
+        return self._gates_opened.get(gate, 0.0)
 
     def hold_at(self, gate: Gate | None) -> None:
         """Note which gate holds the producer; a reader that waits already has then reached it."""
         self.held_at = gate
+        self.tell("gate", gate is not None)
         self.wake_reader()
+
+    def tell(self, what: str, detail: object) -> None:
+        """Tell whoever watches what happens now."""
+        if self.note is not None:
+            note, number = self.note
+            note((what, number, self.now(), detail))
 
     def wake_reader(self) -> None:
         """Wake the reader, unless the reader itself is driving the producer."""

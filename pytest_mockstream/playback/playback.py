@@ -4,21 +4,21 @@ It does not know what the units are (chunks or frames of bytes), nor what their 
 
 Theory of operation: there is one producer, in ``producer``, and three ways to drive it. Inline, the reader itself lets
 it catch up with the present before each look into the buffer: nothing runs between two reads, so nothing can leak. In
-the background, a thread or an asyncio task runs it. All three give the same units at the same instants. The turn lock
-keeps a thread that only looks at the stream from driving an inline producer that its reader drives at that moment.
+the background, a thread or a task of the loop runs it. All three give the same units at the same instants. The turn
+lock keeps a thread that only looks at the stream from driving an inline producer that its reader drives at that moment.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from math import inf
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from pytest_mockstream._base.clock import clock_of, turn
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.loops import BackgroundTask, Loop, checkpoint_of, clock_of, running_loop, start_task
 from pytest_mockstream._base.notifier import Notifier
+from pytest_mockstream._base.watching import Note
 from pytest_mockstream.script.gate import Gate
 from pytest_mockstream.script.steps import Played
 
@@ -76,9 +76,22 @@ class Playback(Generic[T]):
         timeout: after how many seconds the producer stops by itself; None for never.
         gates: the gates in the schedule.
         background: whether the producer runs by itself: as a task of the running loop, or as a thread where none runs.
+
+    Attributes:
+        read_at: when the last unit was taken, in seconds since the opening.
     """
 
-    __slots__ = ("__weakref__", "_channel", "_inline", "_loop", "_producer", "_turn", "_until")
+    __slots__ = (
+        "__weakref__",
+        "_channel",
+        "_checkpoint",
+        "_inline",
+        "_loop",
+        "_producer",
+        "_turn",
+        "_until",
+        "read_at",
+    )
 
     def __init__(
         self,
@@ -89,17 +102,19 @@ class Playback(Generic[T]):
         gates: tuple[Gate, ...] = (),
         background: bool = False,
     ) -> None:
-        self._loop = asyncio._get_running_loop()
+        self._loop = running_loop()
+        self._checkpoint = checkpoint_of(self._loop)
         self._channel: Channel[T] = Channel(
             clock_of(self._loop), size=buffer_size, timeout=timeout, background=background
         )
         for gate in gates:
             gate.hold(self._channel)
         self._until = inf
+        self.read_at = 0.0
         self._turn = threading.Lock()
         producer = produce(self._channel, schedule)
         self._inline = None if background else producer
-        self._producer: threading.Thread | asyncio.Task[None] | None = None
+        self._producer: threading.Thread | BackgroundTask | None = None
         if background:
             self._start(producer)
 
@@ -117,17 +132,16 @@ class Playback(Generic[T]):
             self._producer = thread
             return
 
-        def gone(_task: asyncio.Task[None]) -> None:
+        def gone() -> None:
             # A task that is cancelled from outside, even before its first step, leaves a reader behind.
             if channel.ending is None:
                 channel.stop(End.CANCELLED)
                 channel.finish(channel.ending_when_stopped())
 
-        task = self._loop.create_task(
-            _drive_async(_running(channel, producer), channel.producer_wakeup), name="mockstream producer"
-        )
-        task.add_done_callback(gone)
-        self._producer = task
+        def drive() -> Coroutine[Any, Any, None]:
+            return _drive_async(_running(channel, producer), channel.producer_wakeup)
+
+        self._producer = start_task(self._loop, drive, gone, "mockstream producer")
 
     def receive(self, within: float | None = None) -> tuple[float, T] | Ending | None:
         """Block this thread until the next unit or the end.
@@ -154,14 +168,21 @@ class Playback(Generic[T]):
         """Do as ``receive``, in the running loop; cancelling it at any point loses nothing.
 
         It yields to the loop at least once, or timeouts and cancellations could never take effect.
+
+        Raises:
+            ScriptError: no event loop runs here.
         """
-        loop = asyncio.get_running_loop()
-        if loop is not self._loop:
-            self._follow(loop)
-        await turn()
-        if (got := self.take()) is not None:
-            return got
-        return await _drive_async(self._receiving(within), self._channel.reader_wakeup)
+        loop = running_loop()
+        if loop is not self._loop or loop is None:
+            self._follow_here(loop)
+        try:
+            await self._checkpoint()
+            if (got := self.take()) is not None:
+                return got
+            return await _drive_async(self._receiving(within), self._channel.reader_wakeup)
+        except BaseException as error:
+            self._channel.tell("interrupted", type(error).__name__)
+            raise
 
     def _receiving(self, within: float | None) -> Waits[tuple[float, T] | Ending | None]:
         """Receive the next unit or the end; yield the waits that it needs."""
@@ -191,6 +212,7 @@ class Playback(Generic[T]):
         if not buffer:
             return ending
         channel.reads.append(now)
+        self.read_at = now
         arrived = buffer.popleft()
         if self._inline is None:
             channel.producer_wakeup.notify()
@@ -205,16 +227,31 @@ class Playback(Generic[T]):
                 self._turn.release()
         return self._channel
 
-    def _follow(self, loop: asyncio.AbstractEventLoop | None) -> None:
+    def _follow(self, loop: Loop | None) -> None:
         if self._inline is not None:
             self._loop = loop
             self._channel.follow(clock_of(loop))
 
+    def _follow_here(self, loop: Loop | None) -> None:
+        if loop is None:
+            raise ScriptError(
+                "`async for` and the a... methods need a running event loop, of asyncio or trio, and there is none"
+                " here: read with `for`, or run the coroutine with asyncio.run(...) or trio.run(...)"
+            )
+        self._checkpoint = checkpoint_of(loop)
+        self._follow(loop)
+
     def _refuse_to_block(self) -> None:
-        task = self._producer
-        if isinstance(task, asyncio.Task) and task.get_loop() is asyncio._get_running_loop():
+        if self._task_here() is not None:
             msg = "this stream is fed by a task of the running loop, which `for` would block: use `async for`"
             raise ScriptError(msg)
+
+    def _task_here(self) -> BackgroundTask | None:
+        """Return the producer if it is a task of the running loop."""
+        producer = self._producer
+        if producer is None or isinstance(producer, threading.Thread) or producer.loop is not running_loop():
+            return None
+        return producer
 
     def _mark_gate_reached(self) -> None:
         gate = self._channel.held_at
@@ -232,17 +269,21 @@ class Playback(Generic[T]):
 
     async def ajoin(self) -> None:
         """Wait until a stopped background producer is gone."""
-        if isinstance(self._producer, asyncio.Task) and self._producer.get_loop() is asyncio.get_running_loop():
-            await asyncio.wait((self._producer,))
+        if (task := self._task_here()) is not None:
+            await task.wait()
         else:
             self.join()
+
+    def watch(self, note: Note, number: int) -> None:
+        """Tell of what happens from now on, under a number: of gates, and of reads that are interrupted."""
+        self._channel.note = note, number
 
     def now(self) -> float:
         """Return the seconds since the opening, on the playback's clock."""
         return self._channel.now()
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
+    def loop(self) -> Loop | None:
         """The loop that it was last read in, or opened in before it was read; None outside of a loop."""
         return self._loop
 

@@ -19,14 +19,16 @@ from collections.abc import Generator, Iterator
 from typing import TypeAlias, TypeVar
 
 from pytest_mockstream.script.gate import Gate
-from pytest_mockstream.script.steps import FAULTS, KeepAlive, Played, Stall, Wait
+from pytest_mockstream.script.steps import FAULTS, Frame, KeepAlive, Played, Stall, Wait
 
 from .channel import Channel, End, Ending
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 T = TypeVar("T")
 
 Producer: TypeAlias = Generator[float, None, None]
-_MARKS = frozenset((Wait, Gate, KeepAlive, *FAULTS))  # the steps that are no units
+_MARKS = frozenset((Wait, Gate, KeepAlive, Frame, *FAULTS))  # the steps that are no units
 
 
 def produce(channel: Channel[T], schedule: Iterator[Played[T]]) -> Producer:
@@ -42,6 +44,8 @@ def _play(channel: Channel[T], schedule: Iterator[Played[T]]) -> Generator[float
         is_mark = type(step) in _MARKS
         # A stall of so many seconds is a wait; one without an end is a fault, below.
         if is_mark and (isinstance(step, Wait) or (isinstance(step, Stall) and step.seconds is not None)):
+            if isinstance(step, Stall):
+                channel.tell("stall", channel.produced)
             due += step.seconds or 0.0
             continue
         if due > now:
@@ -65,6 +69,7 @@ def _play(channel: Channel[T], schedule: Iterator[Played[T]]) -> Generator[float
             if channel.is_background:
                 channel.reader_wakeup.notify()
         elif isinstance(step, Gate):
+            step.hold(channel)  # a script that came late has gates that nobody knew
             channel.hold_at(step)
             while not step.is_open:
                 if channel.is_over():
@@ -73,9 +78,10 @@ def _play(channel: Channel[T], schedule: Iterator[Played[T]]) -> Generator[float
             channel.hold_at(None)
             due = max(due, channel.opened_at(step))
         elif isinstance(step, Stall):
+            channel.tell("stall", channel.produced)
             while not channel.is_over():
                 yield channel.limit
             return channel.ending_when_stopped()
-        elif not isinstance(step, KeepAlive):
+        elif not isinstance(step, KeepAlive | Frame):
             return step  # type: ignore[return-value] # what is left is a fault
     return End.WHOLE
