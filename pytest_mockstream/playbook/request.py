@@ -5,22 +5,30 @@ It only reads the ledger; whoever plays the stream writes there.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_mockstream._base.callsite import CallSite
+from pytest_mockstream._base.redaction import Secrets, hidden, joined, real
+from pytest_mockstream._base.wording import shortened
 
+from .asked import Wanted, declared, wanted
 from .ledger import Entry, State
+from .tries import links_of
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
-_SECRET = re.compile(r"auth|api[-_]?key|token|secret|cookie|credential", re.IGNORECASE)
+
+class _Kept:
+    """What a request keeps besides its fields, for ``dataclasses.asdict`` to leave out."""
+
+    _raw_headers: dict[str, str]
+    _entry: Entry
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)  # no slots, for python/cpython#105936
-class Request:
+class Request(_Kept):
     """One request, as the code under test made it, and what became of its stream.
 
     A chunk is what the script says it is: a piece of text, of reasoning or of a tool call, and at the end the one with
@@ -28,14 +36,21 @@ class Request:
     alone, its ``[DONE]``, Anthropic's ``content_block_start``, pings. A loop over an SDK's stream may thus run more
     often than ``chunks_sent`` says.
 
+    It shows no secret: whatever looks like a credential in it is shown as ``[redacted]``, and compares as what it is.
+    The record of a request that is copied, pickled or given to ``dataclasses.asdict`` stays as it was then.
+
     Attributes:
         provider: who was asked.
         path: the URL's path, or the method of the client.
+        method: of HTTP, such as ``"POST"``; empty where nothing was sent, from a ``MockStreamClient``.
         model: the model that was asked, or None.
         messages: the conversation, as the request gave it; a prompt is one message of the user.
         tools: the tools that the request offers, as it gave them.
         params: everything else that the request said.
-        headers: as sent, credentials redacted.
+        headers: as sent, names in lower case; values that are not known to be harmless are ``"[redacted]"``: compare
+            with ``raw_headers``, which has them all.
+        body: the JSON that was sent, complete, as Python has it; a text where it was no JSON object, None where there
+            was none. From a ``MockStreamClient``: what its method was given.
         streaming: whether a stream was asked for.
         opened_at: the caller's line.
     """
@@ -47,21 +62,37 @@ class Request:
     params: dict[str, Any]
     tools: list[Mapping[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    method: str = ""
     streaming: bool
     opened_at: CallSite
-    _entry: Entry = field(default_factory=Entry, init=False)
+
+    def __post_init__(self) -> None:
+        secrets = Secrets(self.headers)
+        names = ("path", "model", "messages", "params", "tools", "body")
+        copies = dict(zip(names, secrets.hide(*(getattr(self, name) for name in names)), strict=True))
+        raw = {name: hidden(value) for name, value in self.headers.items()}
+        told = {"headers": secrets.headers(self.headers), "_raw_headers": raw, "_entry": Entry(secrets=secrets)}
+        for name, value in (copies | told).items():
+            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"<Request {self.number} to {self.provider} {self.path}, opened at {self.opened_at}: {self.text[:80]!r}>"
+        where = f"{self.provider} {shown_path(self)}, opened at {self.opened_at}"
+        return f"<Request {self.number} to {where}: {self.text[:80]!r}>"
 
     def __str__(self) -> str:
-        """Return which stream this is, for a message."""
+        """Return which stream or answer this is, for a message."""
         return (
-            f"stream of {self.provider} {self.path} (request {self.number}, {self.state},"
-            f" {self._entry.amount_read()} read, opened at {self.opened_at})"
+            f"{'stream' if self.streaming else 'answer'} of {self.provider} {shown_path(self)} (request {self.number},"
+            f" {self.state}, {self._entry.amount_read()} read, opened at {self.opened_at})"
         )
 
     # What was asked.
+
+    @property
+    def raw_headers(self) -> dict[str, str]:
+        """The headers as sent, credentials and all: whatever prints them, prints those."""
+        return {name: real(value) for name, value in self._raw_headers.items()}
 
     @property
     def number(self) -> int:
@@ -75,6 +106,27 @@ class Request:
             if message.get("role", "user") == "user":
                 return message_text(message)
         return ""
+
+    @property
+    def system(self) -> str:
+        """The text of the system's messages, or the developer's, one after the other; empty if there is none."""
+        said = [message_text(message) for message in self.messages if message.get("role") in {"system", "developer"}]
+        return joined(part for number, text in enumerate(said) for part in (("\n", text) if number else (text,)))
+
+    @property
+    def schema(self) -> Mapping[str, Any] | None:
+        """The JSON schema that the answer has to fit: its text, or the arguments of the one tool that it has to call.
+
+        A schema of Gemini's own kind is shown as the JSON schema that it means. None if the answer may be anything.
+        """
+        asked = wanted_by(self)
+        return None if asked is None else asked.schema
+
+    @property
+    def schema_names(self) -> tuple[str, ...]:
+        """The names of that schema: what the request calls it, or the name of the tool, and its title."""
+        asked = wanted_by(self)
+        return () if asked is None else asked.names
 
     @property
     def turn(self) -> int:
@@ -96,8 +148,8 @@ class Request:
     @property
     def tool_names(self) -> list[str]:
         """The names of the tools that the request offers, in every provider's shape."""
-        declared = (one for tool in self.tools for one in tool.get("functionDeclarations") or [tool])
-        return [str(name) for one in declared if (name := one.get("function", one).get("name"))]
+        names = (one.get("name") for one in declared(self.tools))
+        return [name if isinstance(name, str) else str(name) for name in names if name]
 
     # What became of it.
 
@@ -124,6 +176,20 @@ class Request:
     def chunks_wasted(self) -> int:
         """How many chunks were generated for nobody: they had arrived, and the consumer never took them."""
         return self._entry.chunks_wasted
+
+    @property
+    def retry_of(self) -> Request | None:
+        """The request that this one tries again; None if it is no retry.
+
+        A retry asks the same (model, messages, tools and parameters) as an earlier request of the same door that has
+        failed, and that no other request has tried again.
+        """
+        return links_of(self)[0]
+
+    @property
+    def retries(self) -> Sequence[Request]:
+        """The requests that tried this one again, in order: its retry, the retry of that one, and so on."""
+        return links_of(self)[1]
 
     def assert_closed(self, *, within: float | None = None, after_chunk: int | None = None) -> None:
         """Assert that the consumer left the stream properly: read to its end, closed, cancelled, or broken by a fault.
@@ -163,7 +229,7 @@ class Request:
             raise AssertionError(f"{self} {problem}{self._waste()}")
 
     async def wait_closed(self) -> None:
-        """Wait until the stream is over, however it ends; ``asyncio.timeout`` limits how long."""
+        """Wait until the stream is over, however it ends; ``asyncio.timeout`` or ``trio.fail_after`` is the limit."""
         await self._entry.settled(None)
 
     def _complaint(self, within: float | None, after_chunk: int | None) -> str:
@@ -184,9 +250,14 @@ class Request:
         return f" {wasted} {'chunk was' if wasted == 1 else 'chunks were'} generated for nobody." if wasted else ""
 
 
-def redacted(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers with everything that looks like a credential replaced."""
-    return {name: "[redacted]" if _SECRET.search(name) else value for name, value in headers.items()}
+def wanted_by(request: Request) -> Wanted | None:
+    """Return what an answer to a request has to be like; None if it may be anything."""
+    return wanted(request.params, request.tools)
+
+
+def shown_path(request: Request) -> str:
+    """Return the path of a request for a message, where it is not to be longer than paths are."""
+    return shortened(str(request.path))
 
 
 def message_text(message: Mapping[str, Any]) -> str:
@@ -197,4 +268,9 @@ def message_text(message: Mapping[str, Any]) -> str:
     if not isinstance(content, Iterable):
         return ""
     parts = (part if isinstance(part, str) else part.get("text", "") for part in content)
-    return "".join(part for part in parts if isinstance(part, str))
+    return joined(part for part in parts if isinstance(part, str))
+
+
+def words_in(messages: Iterable[Mapping[str, Any]]) -> int:
+    """Count the words of a conversation, which stand for its tokens."""
+    return sum(len(message_text(message).split()) for message in messages)

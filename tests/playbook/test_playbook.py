@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -159,3 +161,71 @@ def test_unexpected_request_says_what_is_left(client: MockStreamClient) -> None:
         client.complete("again")
 
     assert "  1 of 2 scripts is left, but not for such a request:\n" in str(caught.value)
+
+
+def calls_made_by(run: Callable[[], object]) -> int:
+    """Count the calls of Python functions that a run makes: a measure of its cost that no other process disturbs."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def play_all_of_a_queue(count: int) -> None:
+    client = MockStreamClient()
+    client.when(contains="never").respond("never asked for")
+    for number in range(count):
+        client.respond(str(number))
+    played = [client.complete("hi").content for _ in range(count)]
+    assert played == list(map(str, range(count)))
+
+
+def play_each_as_it_is_queued(count: int) -> None:
+    client = MockStreamClient()
+    client.when(contains="never").respond("never asked for")
+    for number in range(count):
+        client.when(contains=f"<{number}>").respond(str(number))
+        assert client.complete(f"<{number}>").content == str(number)
+
+
+@pytest.mark.parametrize("play", [play_all_of_a_queue, play_each_as_it_is_queued])
+def test_request_costs_the_same_however_many_scripts_were_played_before(play: Callable[[int], None]) -> None:
+    play(1)  # what is made at the first use
+
+    assert calls_made_by(lambda: play(400)) < 4.2 * calls_made_by(lambda: play(100))
+
+
+def test_scripts_that_were_used_up_are_found_again_once_they_are_restored() -> None:
+    client = MockStreamClient()
+    client.respond("one")
+    client.respond("two")
+    restore = client._playbook.save()
+
+    played = []
+    for _ in range(2):
+        restore()
+        played += [client.complete("hi").content for _ in range(2)]
+
+    assert played == ["one", "two", "one", "two"]
+
+
+def test_request_without_a_script_is_told_which_came_before() -> None:
+    client = MockStreamClient()
+    client.respond("one")
+    client.complete("the thread of an earlier test")
+
+    with pytest.raises(UnexpectedRequestError) as caught:
+        client.complete("mine")
+
+    before = str(caught.value).splitlines()[4:6]
+    assert before[0] == "  Asked before:"
+    assert before[1].startswith("    1. complete at tests/playbook/test_playbook.py:")
+    assert before[1].endswith(": model 'mock-model' (provider 'mock'): 'the thread of an earlier test'")

@@ -13,6 +13,7 @@ import virtual
 
 from pytest_mockstream import MockStreamClient, Request, Script, Stall, Wait
 from pytest_mockstream._base.callsite import calling_site
+from pytest_mockstream._base.collector import collect
 from pytest_mockstream.doors.answer import Answer, answer
 from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.playbook.ledger import open_requests
@@ -31,19 +32,27 @@ def test_a_request_offers_only_what_is_its_users() -> None:
     assert offered == [
         "aassert_closed",
         "assert_closed",
+        "body",
         "chunk_count",
         "chunks_sent",
         "chunks_wasted",
         "headers",
         "messages",
+        "method",
         "model",
         "number",
         "opened_at",
         "params",
         "path",
         "provider",
+        "raw_headers",
+        "retries",
+        "retry_of",
+        "schema",
+        "schema_names",
         "state",
         "streaming",
+        "system",
         "text",
         "tool_names",
         "tool_results",
@@ -86,7 +95,7 @@ def test_a_stream_that_is_dropped_after_its_time_ran_out_was_cancelled() -> None
         stream = client.complete_stream("hi", timeout=1)
         await asyncio.sleep(2)
         del stream
-        gc.collect()
+        collect()
         return client.requests[0].state
 
     assert virtual.run(main()) == "cancelled"
