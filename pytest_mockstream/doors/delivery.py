@@ -7,18 +7,23 @@ for the ledger and for the connection is decided here, once for all doors.
 
 from __future__ import annotations
 
-import warnings
-from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from pytest_mockstream._base.errors import MockStreamError, UnclosedStreamWarning
+from pytest_mockstream._base.errors import MockStreamError
+from pytest_mockstream._base.loops import Loop
+from pytest_mockstream._base.watching import Note
 from pytest_mockstream.playback import End, Ending, Playback
 from pytest_mockstream.playbook.ledger import Entry, State
 from pytest_mockstream.playbook.request import Request
-from pytest_mockstream.script.steps import Disconnect, ErrorEvent, Played
-from pytest_mockstream.wire import Frame
+from pytest_mockstream.script.steps import Disconnect, ErrorEvent, Failed, Played
+from pytest_mockstream.wire import WireFrame
+
+from .failing import Fails
+from .unclosed import warn_unclosed
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 
 class Close(Enum):
@@ -47,6 +52,7 @@ class Answer:
         error: our own error, if the request was refused; the playbook remembers it.
         whole: whether the last frame of the body was handed over. The stream is open all the same until the consumer
             has seen the end of the body, or has closed it.
+        failing: makes an error that the script does not have; None where no script plays.
     """
 
     status: int
@@ -54,11 +60,12 @@ class Answer:
     headers_first: bool
     request: Request
     entry: Entry
-    playback: Playback[Frame]
+    playback: Playback[WireFrame]
     error: MockStreamError | None = None
     whole: bool = False
+    failing: Fails | None = None
 
-    def delivered(self, instant: float, frame: Frame) -> bytes:
+    def delivered(self, instant: float, frame: WireFrame) -> bytes:
         """Note that a frame was handed to the consumer, and return its bytes."""
         data, chunks, last, _ = frame
         entry = self.entry
@@ -67,6 +74,8 @@ class Answer:
         else:
             entry.has_bare_frames = True
         entry.last_sent_at = instant
+        if entry.note is not None:
+            entry.note(("chunk", entry.asked_as, self.playback.read_at, instant, chunks, data))
         if last:
             self.whole = True
         return data
@@ -80,22 +89,23 @@ class Answer:
 
     def leave(self, state: State = "closed") -> None:
         """Note that the consumer left, or timed out (``"broken"``), and end the producer. Any number of times."""
-        if self.status >= 400 or isinstance(self.playback.take(), ErrorEvent):  # what it had just read is why it left
+        if self._is_refusal():
             state = "broken"
         self.entry.settle("exhausted" if self.whole and state == "closed" else state)
         self.playback.stop(End.LEFT)
 
     def dropped(self) -> None:
         """Do as ``leave``, from the finaliser of a body that nobody closed; warns if the stream was open."""
+        if self._is_refusal():
+            self.leave()
         if not self.entry.settle("dropped"):
             return
         self.playback.stop(End.LEFT)
-        message = (
-            f"{self.request} was never closed: only its finaliser did it. A real one would have kept its"
-            f" connection open and the model generating. {self.entry.remedy}"
-        )
-        site = self.request.opened_at
-        warnings.warn_explicit(message, UnclosedStreamWarning, site.filename, site.lineno)
+        warn_unclosed(self.request, self.entry.remedy)
+
+    def _is_refusal(self) -> bool:
+        """Tell whether it is an error, or ends in one that was read: that is why its consumer has left."""
+        return self.status >= 400 or isinstance(self.playback.take(), ErrorEvent | Failed)
 
 
 def _state_of(ending: Ending) -> State:
@@ -114,13 +124,13 @@ class ChunkCounter:
 
     def __init__(self) -> None:
         self._chunks_by_frame = [0]
-        self.playback: Playback[Frame] | None = None
+        self.playback: Playback[WireFrame] | None = None
 
-    def counted(self, steps: Iterable[Played[Frame]]) -> Iterator[Played[Frame]]:
+    def counted(self, steps: Iterable[Played[WireFrame]]) -> Iterator[Played[WireFrame]]:
         """Pass steps on, and count the chunks behind each frame."""
         note, count = self._chunks_by_frame.append, 0
         for step in steps:
-            if isinstance(step, Frame):
+            if isinstance(step, WireFrame):
                 count += step.chunks
                 note(count)
             yield step
@@ -136,13 +146,18 @@ class ChunkCounter:
         return self.playback is not None and self.playback.timed_out
 
     @property
-    def loop(self) -> AbstractEventLoop | None:
+    def loop(self) -> Loop | None:
         """The loop that plays it, if one does."""
         return None if self.playback is None else self.playback.loop
 
     def now(self) -> float:
         """The time on the clock of the playback, in seconds."""
         return 0.0 if self.playback is None else self.playback.now()
+
+    def watch(self, note: Note, number: int) -> None:
+        """Tell of what happens to the playback from now on."""
+        if self.playback is not None:
+            self.playback.watch(note, number)
 
     def stop(self, ending: End) -> None:
         """End the playback."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HTTPRequest:
@@ -16,12 +18,17 @@ class HTTPRequest:
         url: the whole URL; it may hold credentials, so it is neither recorded nor shown.
         headers: as sent.
         body: as sent.
+        lower_headers: the headers, their names in lower case.
     """
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False, default_factory=dict)
     body: bytes = field(repr=False, default=b"")
+    lower_headers: dict[str, str] = field(repr=False, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lower_headers", {name.lower(): value for name, value in self.headers.items()})
 
     @property
     def host(self) -> str:
@@ -34,9 +41,10 @@ class HTTPRequest:
         return urlsplit(self.url).path
 
     @property
-    def lower_headers(self) -> dict[str, str]:
-        """The headers, their names in lower case."""
-        return {name.lower(): value for name, value in self.headers.items()}
+    def base(self) -> str:
+        """Scheme, host and port, as whoever made the request knows them."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{self.lower_headers.get('host') or parts.netloc.rpartition('@')[2]}"
 
     @property
     def query(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from pytest_mockstream import (
     Wait,
 )
 from pytest_mockstream._base.callsite import calling_site
-from pytest_mockstream.doors.answer import Answer, Close, Frame, answer
+from pytest_mockstream.doors.answer import Answer, Close, WireFrame, answer
 from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.playback import End, Ending
 from pytest_mockstream.playbook.playbook import Playbook
@@ -49,7 +49,7 @@ def ask(script: Script, path: str = CHAT, *, stream: bool = True, **options: Any
     )
 
 
-async def arrivals(answered: Answer) -> AsyncIterator[tuple[float, Frame]]:
+async def arrivals(answered: Answer) -> AsyncIterator[tuple[float, WireFrame]]:
     """Yield what comes, and settle as a transport does."""
     while isinstance(got := await answered.playback.areceive(), tuple):
         answered.delivered(*got)
@@ -264,3 +264,26 @@ def test_repr_of_what_came_shows_nothing_of_it() -> None:
     incoming = HTTPRequest(method="POST", url="https://h/?key=s3cr3t", headers={"a": "s3cr3t"}, body=b"s3cr3t")
 
     assert "s3cr3t" not in repr(incoming)
+
+
+# Headers.
+
+
+def test_headers_of_a_script_stand_beside_and_instead_of_those_that_an_answer_has() -> None:
+    script = Script("Hi", headers={"X-RateLimit-Remaining-Requests": "3", "x-request-id": "req_abc"})
+
+    for stream in (True, False):
+        answered = ask(script, stream=stream)
+        answered.leave()
+        headers = answered.headers
+        assert headers["x-ratelimit-remaining-requests"] == "3"
+        assert headers["x-request-id"] == "req_abc"
+        assert headers["request-id"] == "req_1"
+
+
+def test_an_error_has_the_headers_of_its_script_too() -> None:
+    answered = ask(Script(HTTPError(429, retry_after=2), headers={"x-ratelimit-remaining-tokens": "0"}))
+    answered.leave()
+
+    assert answered.headers["x-ratelimit-remaining-tokens"] == "0"
+    assert answered.headers["retry-after"] == "2"

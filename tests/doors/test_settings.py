@@ -15,8 +15,15 @@ DOORS = pytest.mark.parametrize(
     ("door", "shared", "own"),
     [
         (MockStreamClient, DoorOptions, ["provider", "model"]),
-        (MockStreamSDK, DoorOptions, ["passthrough", "intercept"]),
-        (MockStreamServer, ServerOptions, ["host", "port", "max_body", "request_timeout", "record", "cors"]),
+        (MockStreamSDK, DoorOptions, ["passthrough", "intercept", "provider", "recordings"]),
+        (
+            MockStreamServer,
+            ServerOptions,
+            [
+                *("host", "port", "max_body", "request_timeout", "record", "cors", "keep_alive", "provider"),
+                *("recordings", "upstream", "panel"),
+            ],
+        ),
     ],
     ids=["client", "sdk", "server"],
 )

@@ -5,13 +5,18 @@ It needs no pytest.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias, Unpack
 
 from pytest_mockstream._base.callsite import calling_site
 from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream._base.legal import duration, one_of
+from pytest_mockstream._base.loops import running_loop
+from pytest_mockstream._base.redaction import brief
 from pytest_mockstream._base.wording import counted
+from pytest_mockstream.doors.asker import asker_of
 from pytest_mockstream.doors.settings import (
     DoorOptions,
     Producer,
@@ -21,19 +26,29 @@ from pytest_mockstream.doors.settings import (
     producer_of,
 )
 from pytest_mockstream.playback import Playback
-from pytest_mockstream.playbook.ledger import begin
+from pytest_mockstream.playbook.ledger import Entry, begin
 from pytest_mockstream.playbook.playbook import Playbook
-from pytest_mockstream.playbook.request import Request, message_text
+from pytest_mockstream.playbook.request import Request, words_in
 from pytest_mockstream.playbook.scripting import Scripted, default_script
 from pytest_mockstream.script.chunks import CompletedToolCall, Completion, StreamChunk
+from pytest_mockstream.script.script import Script
+from pytest_mockstream.script.steps import HTTPError
 
+from .awaited import Awaited, begun
 from .stream import Errors, MockStream
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 Message: TypeAlias = Mapping[str, Any]
 
+#: The methods that block until they have the reply; in a running loop, nothing else can run in that meanwhile.
+_BLOCKING = ("complete", "chat")
+
 _errors = one_of("raise", "chunk")
+
+
+#: What the requests to a client have for a path.
+_METHODS = ("complete", "acomplete", "complete_stream", "chat", "achat", "chat_stream")
 
 
 class MockStreamClient(Scripted):
@@ -62,7 +77,8 @@ class MockStreamClient(Scripted):
         self._settings = door_settings(options, DoorOptions, "provider", "model")
         self._provider = provider
         self._model = model
-        super().__init__(Playbook(default_script(self.default_text), name="mock_stream_client", providers=(provider,)))
+        default = default_script(self.default_text)
+        super().__init__(Playbook(default, name="mock_stream_client", providers=(provider,), wrong_path=_wrong_path))
 
     def __repr__(self) -> str:
         return f"<MockStreamClient {self._provider}, {counted(len(self.requests), 'request')}>"
@@ -187,17 +203,36 @@ class MockStreamClient(Scripted):
             path=path,
             model=params.get("model", self._model),
             messages=messages,
+            tools=[tool for tool in _listed(params.get("tools")) if isinstance(tool, Mapping)],
             params={name: value for name, value in params.items() if name != "model"},
+            body={**({"prompt": prompt} if isinstance(prompt, str) else {"messages": messages}), **params},
             streaming=path.endswith("_stream"),
             opened_at=calling_site(),
         )
-        script = self._playbook.answer(request)
-        schedule = script.schedule(pacing=settings.pacing, salt=request.number, prompt_tokens=_words(messages))
+        script = self._script_for(request, blocks=path in _BLOCKING)
+        schedule = script.schedule(pacing=settings.pacing, salt=request.number, prompt_tokens=words_in(messages))
         playback: Playback[StreamChunk] = Playback(
             schedule, buffer_size=size, timeout=limit, gates=script.gates, background=background == "background"
         )
-        begin(request, playback, chunk_count=script.chunk_count, timeout=limit)
-        return MockStream(playback, request, errors=errors)
+        entry = begin(request, playback, chunk_count=script.chunk_count, timeout=limit)
+        entry.asker = asker_of(sys._getframe(1))
+        if isinstance(script, Script):
+            _note_script(entry, script)
+            return MockStream(playback, request, errors=errors)
+        script.on_script = partial(_note_script, entry)
+        return MockStream(playback, request, errors=errors, awaited=script)
+
+    def _script_for(self, request: Request, *, blocks: bool) -> Script | Awaited:
+        self._playbook.record(request)
+        loop = None if blocks else running_loop()
+        return self._playbook.choose(request) if loop is None else begun(self._playbook.choosing_script(request), loop)
+
+
+def _note_script(entry: Entry, script: Script) -> None:
+    entry.script, entry.chunk_count = script, script.chunk_count
+    last = script.steps[-1] if script.steps else None
+    if isinstance(last, HTTPError):
+        entry.status, entry.wait = last.status, last.seconds_to_wait()
 
 
 def _messages(prompt: str | Sequence[Message], *, prompts: bool) -> list[Message]:
@@ -207,28 +242,38 @@ def _messages(prompt: str | Sequence[Message], *, prompts: bool) -> list[Message
         messages = list(prompt)
         if all(isinstance(message, Mapping) for message in messages):
             return messages
-    msg = f"{prompt!r} is not a conversation: give a list of messages, such as [{{'role': 'user', 'content': 'hi'}}]"
+    msg = (
+        f"{brief(prompt)} is not a conversation: give a list of messages, such as [{{'role': 'user', 'content': 'hi'}}]"
+    )
     raise ScriptError(msg + (", or a prompt as a str" if prompts else ""))
 
 
-def _words(messages: Iterable[Message]) -> int:
-    return sum(len(message_text(message).split()) for message in messages)
+def _wrong_path(path: str) -> str | None:
+    return None if path in _METHODS else f"its requests have the names of its methods: {', '.join(_METHODS)}"
+
+
+def _listed(tools: object) -> Iterable[object]:
+    return tools if isinstance(tools, list | tuple) else ()
 
 
 def _completion(chunks: list[StreamChunk], model: str | None) -> Completion:
     last = chunks[-1] if chunks else None
-    calls: dict[int, list[str]] = {}
+    calls: list[list[str]] = []
+    open_calls: dict[int, list[str]] = {}  # two calls may have the same index: each begins with its name
     for chunk in chunks:
         if (part := chunk.tool_call) is not None:
-            calls.setdefault(part.index, [part.id or "", part.name or ""]).append(part.arguments)
+            if part.name is not None:
+                calls.append([part.id or "", part.name])
+                open_calls[part.index] = calls[-1]
+            open_calls[part.index].append(part.arguments)
     return Completion(
         content="".join(chunk.delta for chunk in chunks),
         reasoning="".join(chunk.reasoning for chunk in chunks),
         refusal="".join(chunk.refusal for chunk in chunks),
         tool_calls=tuple(
-            CompletedToolCall(id=call_id, name=name, arguments="".join(parts))
-            for call_id, name, *parts in calls.values()
+            CompletedToolCall(id=call_id, name=name, arguments="".join(parts)) for call_id, name, *parts in calls
         ),
+        items=tuple(chunk.item for chunk in chunks if chunk.item is not None),
         finish_reason=last.finish_reason if last else None,
         usage=last.usage if last else None,
         model=model or "",

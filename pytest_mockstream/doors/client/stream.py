@@ -8,7 +8,6 @@ stops the playback. A read takes a chunk only when all waiting is over, so a rea
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -28,8 +27,10 @@ from pytest_mockstream._base.wording import counted
 from pytest_mockstream.playback import End, Ending, Playback
 from pytest_mockstream.playbook.ledger import Entry, State, entry_of
 from pytest_mockstream.playbook.request import Request
-from pytest_mockstream.script.chunks import StreamChunk
-from pytest_mockstream.script.steps import Disconnect, ErrorEvent, HTTPError, Malformed
+from pytest_mockstream.script.chunks import StreamChunk, Transcript
+from pytest_mockstream.script.steps import Disconnect, ErrorEvent, Failed, HTTPError, Malformed
+
+from .awaited import Awaited
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
@@ -45,13 +46,28 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
     error; after ``close`` it gets nothing more.
     """
 
-    __slots__ = ("__weakref__", "_deltas", "_entry", "_errors", "_over", "_playback", "_reader", "_request")
+    __slots__ = (
+        "__weakref__",
+        "_awaited",
+        "_deltas",
+        "_entry",
+        "_errors",
+        "_over",
+        "_playback",
+        "_reader",
+        "_reasoning",
+        "_request",
+    )
 
-    def __init__(self, playback: Playback[StreamChunk], request: Request, *, errors: Errors) -> None:
+    def __init__(
+        self, playback: Playback[StreamChunk], request: Request, *, errors: Errors, awaited: Awaited | None = None
+    ) -> None:
         self._playback = playback
+        self._awaited = awaited
         self._errors = errors
         self._reader = threading.Lock()
         self._deltas: list[str] = []
+        self._reasoning: list[str] = []
         self._over = False
         self._request = request
         self._entry = entry_of(request)
@@ -81,6 +97,8 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
             )
 
     def __next__(self) -> StreamChunk:
+        if self._awaited is not None:
+            self._awaited.refuse_to_block()
         if not self._reader.acquire(blocking=False):
             raise self._taken()
         try:
@@ -92,11 +110,6 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         return chunk
 
     async def __anext__(self) -> StreamChunk:
-        if asyncio._get_running_loop() is None:
-            raise ScriptError(
-                "`async for` and the a... methods need a running asyncio loop, and there is none here: read with `for`,"
-                " or run the coroutine with asyncio.run(...); in a trio program, read with `for` in a thread"
-            )
         if not self._reader.acquire(blocking=False):
             raise self._taken()
         try:
@@ -151,8 +164,12 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         object.__setattr__(chunk, "timestamp", instant)
         entry.chunks_sent += 1
         entry.last_sent_at = instant
+        if entry.note is not None:
+            entry.note(("chunk", entry.asked_as, self._playback.read_at, instant, 1, chunk))
         if chunk.delta:
             self._deltas.append(chunk.delta)
+        if chunk.reasoning:
+            self._reasoning.append(chunk.reasoning)
         if chunk.finish_reason is not None:
             entry.settle("exhausted")
             self._over = True
@@ -161,33 +178,52 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
     def _end(self, ending: Ending | None) -> StreamChunk | None:
         cancelled = ending in {End.CANCELLED, End.TIMED_OUT}
         self._entry.settle("cancelled" if cancelled else "broken")
+        self._forget_script()
         error = self._error(ending)
         if error is None:
             return None
-        if self._errors == "raise":
+        if self._errors == "raise" or not isinstance(error, Exception):
             raise error
         self._over = True
         if cancelled and self._playback.was_full:
             return None
-        return StreamChunk(index=self.chunks_read, error=error, timestamp=self._playback.now())
+        said = Transcript()
+        said.append("".join(self._deltas))
+        return StreamChunk(
+            index=self.chunks_read,
+            reasoning="".join(self._reasoning),
+            error=error,
+            timestamp=self._playback.now(),
+            _transcript=said,
+        )
 
-    def _error(self, ending: Ending | None) -> Exception | None:
+    def _error(self, ending: Ending | None) -> BaseException | None:
         after = f"after {counted(self.chunks_read, 'chunk')} (opened at {self._request.opened_at})"
         match ending:
             case End.CANCELLED:
                 return StreamCancelled(f"the stream was cancelled {after}")
             case End.TIMED_OUT:
-                held = ". A Gate() held it that nobody has opened: call its open()" if self._playback.held_at else ""
-                return StreamTimeout(f"the stream's timeout ran out {after}{held}")
+                return StreamTimeout(f"the stream's timeout ran out {after}{self._held()}")
             case Disconnect():
                 return StreamDisconnected(f"the stream was disconnected {after}")
             case Malformed(data):
                 return MalformedChunkError(data)
-            case ErrorEvent(message, type=kind):
-                return ProviderError(message, status=200, type=kind)
-            case HTTPError(status, retry_after=retry_after, message=message):
-                return ProviderError(message, status=status, retry_after=retry_after)
+            case ErrorEvent() if self._awaited is not None and self._awaited.error is not None:
+                return self._awaited.error
+            case ErrorEvent(message, type=kind, code=code):
+                return ProviderError(message, status=200, type=kind, code=code)
+            case Failed(message, code=code, incomplete=incomplete):
+                return ProviderError(message, status=200, type=incomplete, code=code)
+            case HTTPError(status, type=kind, code=code, message=message):
+                wait = ending.seconds_to_wait()
+                return ProviderError(message, status=status, retry_after=wait, type=kind, code=code)
         return None
+
+    def _held(self) -> str:
+        """Return what held the stream when its time ran out, for a message."""
+        if self._awaited is not None and self._awaited.is_computing:
+            return ". The function that answers it has not returned"
+        return ". A Gate() held it that nobody has opened: call its open()" if self._playback.held_at else ""
 
     # Leaving.
 
@@ -214,6 +250,8 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         """Close the stream; a background producer has ended when this returns, or soon after if this is cancelled."""
         self._leave()
         await self._playback.ajoin()
+        if self._awaited is not None:
+            await self._awaited.wait()
 
     def cancel(self) -> None:
         """End the stream now: its reader gets the chunks that have arrived, then ``StreamCancelled``.
@@ -222,17 +260,25 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         """
         if self._entry.settle("cancelled"):
             self._playback.stop(End.CANCELLED)
+            self._forget_script()
 
     def _leave(self) -> None:
         self._over = True
         if self._entry.settle("closed"):
             self._playback.stop(End.LEFT)
+            self._forget_script()
+
+    def _forget_script(self) -> None:
+        """End the computation of the script, if it goes on."""
+        if self._awaited is not None:
+            self._awaited.cancel()
 
     def __del__(self) -> None:
         entry: Entry | None = getattr(self, "_entry", None)
         if entry is None or not entry.settle("dropped"):
             return
         self._playback.stop(End.LEFT)
+        self._forget_script()
         message = (
             f"{self._request} was never closed: only its finaliser did it. A real one would have kept its connection"
             " open and the model generating. Use `async with` or `with`, or close it in a `finally`."

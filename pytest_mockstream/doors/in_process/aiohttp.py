@@ -20,21 +20,26 @@ from aiohttp import StreamReader
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import HttpVersion11, RawResponseMessage
+from aiohttp.http_exceptions import TransferEncodingError
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pytest_mockstream._base.replace import Replacement
 from pytest_mockstream.doors.http_request import HTTPRequest
+from pytest_mockstream.doors.passed import Passed
 
-from .door import Door
+from .aiohttp_passed import PASSES, pass_on
+from .door import answering
 from .exchange import Exchange
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 
 class _Troubles:
     """The exceptions of aiohttp; the texts are its own."""
 
     def reset(self, *, begun: bool) -> Exception:
-        reset = (errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-        return self._incomplete(ConnectionResetError(*reset)) if begun else aiohttp.ClientOSError(*reset)
+        cause = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return self._incomplete(cause) if begun else _caused(aiohttp.ClientOSError(*cause.args), cause)
 
     def cut(self, *, begun: bool) -> Exception:
         return self._incomplete(None) if begun else aiohttp.ServerDisconnectedError()
@@ -49,9 +54,14 @@ class _Troubles:
         return aiohttp.ClientConnectionError("[Errno -2] Name or service not known")
 
     def _incomplete(self, cause: Exception | None) -> Exception:
-        why = "Not enough data to satisfy transfer length header."
-        text = f"Response payload is not completed: <TransferEncodingError: 400, message={why!r}>"
-        return aiohttp.ClientPayloadError(text if cause is None else f"{text}. {cause!r}")
+        incomplete = TransferEncodingError("Not enough data to satisfy transfer length header.")
+        text = f"Response payload is not completed: {incomplete!r}"
+        return _caused(aiohttp.ClientPayloadError(text if cause is None else f"{text}. {cause!r}"), incomplete)
+
+
+def _caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 class _Wire(asyncio.Transport):
@@ -165,13 +175,15 @@ class _Protocol(ResponseHandler):
         super().abort()
 
 
-def aiohttp_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
+def aiohttp_hook(library: ModuleType) -> Iterator[Replacement]:
     """Return what to replace in aiohttp."""
     troubles = _Troubles()
 
     def connecting(original: Callable[..., Any]) -> Callable[..., Any]:
         async def connect(connector: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
-            if not door.answers(req.url.raw_host or "", req.url.port):
+            url = req.url
+            door = None if PASSES.get() else answering(url.raw_host or "", url.port, req.method, url.raw_path)
+            if door is None:
                 return await original(connector, req, *args, **kwargs)
             incoming = HTTPRequest(
                 method=req.method,
@@ -182,7 +194,11 @@ def aiohttp_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
             if door.turns_away(incoming):
                 raise troubles.unreachable()
             loop = asyncio.get_running_loop()
-            protocol = _Protocol(loop, Exchange(door.answer(incoming), troubles, limit=None))
+            answer = await door.aanswer(incoming)
+            if isinstance(answer, Passed):
+                with door.letting_out(incoming.host):
+                    return await pass_on(answer, door.drains, original, connector, req, *args, **kwargs)
+            protocol = _Protocol(loop, Exchange(answer, troubles, limit=None))
             connector._acquired.add(protocol)  # so that closing the connector closes it
             return Connection(connector, req.connection_key, protocol, loop)
 
@@ -191,6 +207,22 @@ def aiohttp_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
     yield Replacement(library.BaseConnector, "connect", connecting)
 
 
+class _Collector:
+    """Takes what a payload writes."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+
+    async def write(self, chunk: bytes) -> None:
+        self.written += chunk
+
+
 async def _body_of(req: Any) -> bytes:
     body = req.body
-    return body if isinstance(body, bytes) else await body.as_bytes()
+    if isinstance(body, bytes):
+        return body
+    if hasattr(body, "as_bytes"):  # from 3.12.1 on; a body that can be read only once is kept for the request then
+        return bytes(await body.as_bytes())
+    collector = _Collector()
+    await body.write(collector)
+    return bytes(collector.written)

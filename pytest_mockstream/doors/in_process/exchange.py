@@ -17,8 +17,10 @@ from typing import Protocol
 
 from pytest_mockstream.doors.delivery import Answer, Close
 from pytest_mockstream.playback import End, Ending
-from pytest_mockstream.script.steps import Disconnect
-from pytest_mockstream.wire import Frame
+from pytest_mockstream.script.steps import Disconnect, ErrorEvent
+from pytest_mockstream.wire import WireFrame
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 #: Each of the first reads of a stream lets other tasks run, and after them one read of many: so a test can cancel its
 #: reader at every chunk of a short stream, and a turn of the loop, which costs more than a chunk, does not slow a long
@@ -61,16 +63,17 @@ class Exchange:
         limit: the read timeout; may change between two reads.
     """
 
-    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_troubles", "answer", "limit")
+    __slots__ = ("__weakref__", "_begun", "_frame", "_held", "_left", "_reads", "_troubles", "answer", "limit")
 
     def __init__(self, answer: Answer, troubles: Troubles, *, limit: float | None) -> None:
         self.answer = answer
         self.limit = limit
         self._troubles = troubles
         self._begun = answer.headers_first
-        self._held: tuple[float, Frame] | Ending | None = None
+        self._held: tuple[float, WireFrame] | Ending | None = None
         self._left = False
-        self._frame = Frame(b"")
+        self._reads = 0
+        self._frame = WireFrame(b"")
 
     # Status and headers.
 
@@ -100,7 +103,7 @@ class Exchange:
                 self.close()
                 raise
 
-    def _begin(self, got: tuple[float, Frame] | Ending | None) -> None:
+    def _begin(self, got: tuple[float, WireFrame] | Ending | None) -> None:
         if not isinstance(got, tuple):
             self._end(got)
         self._held = got
@@ -114,13 +117,23 @@ class Exchange:
         Raises:
             Exception: the library's own, for a broken connection and for silence longer than ``limit``.
         """
-        got, self._held = self._held, None
-        return self._accept(self.answer.playback.receive(self.limit) if got is None else got)
+        while True:
+            got, self._held = self._held, None
+            got = self.answer.playback.receive(self.limit) if got is None else got
+            if (piece := self._accept(got)) or not isinstance(got, tuple):  # a frame may have no bytes
+                return piece
 
     async def aread(self) -> bytes:
         """Do as ``read``, asynchronously. Cancelled at any point, it loses nothing."""
-        got, self._held = self._held, None
-        return self._accept(await self.answer.playback.areceive(self.limit) if got is None else got)
+        while True:
+            got, self._held = self._held, None
+            if got is None:
+                self._reads += 1
+                is_turn = self._reads <= _FIRST_READS or not self._reads % _EVERY_READ
+                if is_turn or (got := self.answer.playback.take()) is None:
+                    got = await self.answer.playback.areceive(self.limit)
+            if (piece := self._accept(got)) or not isinstance(got, tuple):
+                return piece
 
     def read_tail(self) -> bytes | None:
         """Return the next piece without waiting, if it has arrived and the model's last chunk was read before it.
@@ -138,9 +151,10 @@ class Exchange:
         if got is None or isinstance(got, Disconnect):
             self._held = got
             return None
-        return self._accept(got)
+        piece = self._accept(got)
+        return self.read_tail() if not piece and isinstance(got, tuple) else piece
 
-    def _accept(self, got: tuple[float, Frame] | Ending | None) -> bytes:
+    def _accept(self, got: tuple[float, WireFrame] | Ending | None) -> bytes:
         if self._left:  # by another task or thread, while this one was waiting
             raise self._troubles.closed()
         if isinstance(got, tuple):
@@ -164,10 +178,32 @@ class Exchange:
         if close is Close.CUT:
             raise self._troubles.cut(begun=self._begun)
 
+    def pieces(self) -> Iterator[bytes]:
+        """Yield what ``read`` would return, piece by piece; whoever stops reading has not left yet."""
+        receive, take, delivered = self.answer.playback.receive, self.answer.playback.take, self.answer.delivered
+        while True:  # once for each chunk: calls are what it costs
+            got, self._held = self._held, None
+            if got is None and (got := take()) is None:
+                got = receive(self.limit)
+            if not isinstance(got, tuple) or self._left:
+                self._accept(got)  # the end, or an error
+                return
+            self._frame = got[1]
+            if data := delivered(*got):  # a frame may have no bytes
+                if not self._frame.chunks:
+                    self._look_for_error()
+                yield data
+
+    def _look_for_error(self) -> None:
+        """Note the end of a stream whose error has been handed over: whoever gets it may neither read on nor close."""
+        if self._held is None:
+            self._held = self.answer.playback.take()
+            if isinstance(self._held, ErrorEvent):
+                self.answer.finished(self._held)
+
     def __iter__(self) -> Iterator[bytes]:
         try:
-            while piece := self.read():
-                yield piece
+            yield from self.pieces()
         finally:
             self.close()
 
@@ -199,7 +235,7 @@ class Exchange:
         if self._left:
             return
         self._left = True
-        if _in_finaliser():
+        if in_finaliser():
             self.answer.dropped()
         else:
             self.answer.leave()
@@ -213,12 +249,15 @@ class Exchange:
             self.answer.dropped()
 
 
-def _in_finaliser() -> bool:
+def in_finaliser() -> bool:
+    """Tell whether a finaliser has called, through an HTTP library or not."""
     frame = sys._getframe(1)
     for _ in range(_FRAMES_ABOVE):
         if frame.f_back is None:
             return False
         frame = frame.f_back
-        if frame.f_code.co_name == "__del__":
+        name = frame.f_code.co_name
+        # The finaliser of a file object is in C, and calls its close(); it notes that in the object.
+        if name == "__del__" or (name == "close" and getattr(frame.f_locals.get("self"), "_finalizing", False)):
             return True
     return False

@@ -13,10 +13,15 @@ from types import ModuleType
 from typing import Any
 
 from pytest_mockstream._base.replace import Replacement
+from pytest_mockstream.doors.delivery import Answer
 from pytest_mockstream.doors.http_request import HTTPRequest
+from pytest_mockstream.doors.passed import Passed
 
-from .door import Door
+from .door import Door, answering
 from .exchange import Exchange
+from .httpcore_passed import Look, apass_on, connection_replacements, is_passed, pass_on
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 
 class _Troubles:
@@ -50,22 +55,18 @@ class _Troubles:
         return error
 
 
-def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
+def httpcore_hook(library: ModuleType) -> Iterator[Replacement]:
     """Return what to replace in httpcore or httpcore2."""
     troubles = _Troubles(library)
     opened: weakref.WeakKeyDictionary[object, weakref.WeakSet[Exchange]] = weakref.WeakKeyDictionary()
 
-    def exchange_for(pool: object, request: Any, body: bytes) -> Exchange:
-        incoming = HTTPRequest(
-            method=request.method.decode("ascii"),
-            url=bytes(request.url).decode("ascii"),
-            headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers},
-            body=body,
-        )
+    def refuse_unasked(door: Door, incoming: HTTPRequest) -> None:
         if door.turns_away(incoming):
             raise troubles.unreachable()
+
+    def exchange_of(answer: Answer, pool: object, request: Any) -> Exchange:
         limit = request.extensions.get("timeout", {}).get("read")
-        exchange = Exchange(door.answer(incoming), troubles, limit=limit)
+        exchange = Exchange(answer, troubles, limit=limit)
         opened.setdefault(pool, weakref.WeakSet()).add(exchange)
         return exchange
 
@@ -76,9 +77,16 @@ def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
 
     def handle(original: Callable[..., Any]) -> Callable[..., Any]:
         def handle_request(pool: object, request: Any) -> Any:
-            if not _is_ours(door, request):
+            if (door := _door_for(request)) is None:
                 return original(pool, request)
-            exchange = exchange_for(pool, request, b"".join(request.stream))
+            incoming = _incoming(request, b"".join(request.stream))
+            refuse_unasked(door, incoming)
+            answer = door.answer(incoming)
+            if isinstance(answer, Passed):
+                look = Look(library, answer, door.drains, is_async=False)
+                with door.letting_out(incoming.host):
+                    return pass_on(look, original, pool, request, incoming.body)
+            exchange = exchange_of(answer, pool, request)
             exchange.start()
             return response(exchange)
 
@@ -86,9 +94,16 @@ def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
 
     def handle_async(original: Callable[..., Any]) -> Callable[..., Any]:
         async def handle_async_request(pool: object, request: Any) -> Any:
-            if not _is_ours(door, request):
+            if (door := _door_for(request)) is None:
                 return await original(pool, request)
-            exchange = exchange_for(pool, request, b"".join([part async for part in request.stream]))
+            incoming = _incoming(request, b"".join([part async for part in request.stream]))
+            refuse_unasked(door, incoming)
+            answer = await door.aanswer(incoming)
+            if isinstance(answer, Passed):
+                look = Look(library, answer, door.drains, is_async=True)
+                with door.letting_out(incoming.host):
+                    return await apass_on(look, original, pool, request, incoming.body)
+            exchange = exchange_of(answer, pool, request)
             await exchange.astart()
             return response(exchange)
 
@@ -106,8 +121,22 @@ def httpcore_hook(library: ModuleType, door: Door) -> Iterator[Replacement]:
     yield Replacement(library.ConnectionPool, "close", close)
     yield Replacement(library.AsyncConnectionPool, "handle_async_request", handle_async)
     yield Replacement(library.AsyncConnectionPool, "aclose", close)
+    yield from connection_replacements(library)
 
 
-def _is_ours(door: Door, request: Any) -> bool:
+def _incoming(request: Any, body: bytes) -> HTTPRequest:
+    """Return a request, which shows nothing of its body to whoever prints a traceback with its local variables."""
+    return HTTPRequest(
+        method=request.method.decode("ascii"),
+        url=bytes(request.url).decode("ascii"),
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers},
+        body=body,
+    )
+
+
+def _door_for(request: Any) -> Door | None:
     url = request.url
-    return url.scheme in {b"http", b"https"} and door.answers(url.host.decode("ascii"), url.port)
+    if url.scheme not in {b"http", b"https"} or is_passed(request):
+        return None
+    target = url.target.decode("ascii", errors="replace")
+    return answering(url.host.decode("ascii"), url.port, request.method.decode("ascii"), target)

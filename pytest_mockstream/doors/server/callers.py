@@ -8,26 +8,29 @@ something is noted before it is sent, by the port that it is sent from, so it is
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import sys
 import threading
 import weakref
-from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any, TypeAlias
 
-from pytest_mockstream._base.callsite import CallSite, awaiting_site, is_library
+from pytest_mockstream._base.callsite import NO_LINE, CallSite, awaiting_site, is_library
+from pytest_mockstream._base.loops import Loop, running_loop
+from pytest_mockstream._base.redaction import Secrets
 from pytest_mockstream._base.replace import Replacement, put_on, take_off
+from pytest_mockstream.doors.asker import asker_of
 from pytest_mockstream.doors.http_request import HTTPRequest
 from pytest_mockstream.doors.remedies import remedy_for
+from pytest_mockstream.playbook.ledger import Asker, asking_clock
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 _SENDING = ("send", "sendall", "sendmsg")  # sendmsg is not on Windows
-_NO_LINE = "a client that shows no line"
 
 
 def _nothing() -> None:
@@ -42,11 +45,15 @@ class Caller:
         site: the line, or what else is known of the client.
         remedy: how the SDK in use closes a stream, or None.
         loop: returns the event loop that it was sent in, if that still exists.
+        asker: what the stack shows of who sent it.
+        clock: that of the loop that it was sent in, or None.
     """
 
     site: CallSite
     remedy: str | None = None
-    loop: Callable[[], AbstractEventLoop | None] = _nothing
+    loop: Callable[[], Loop | None] = _nothing
+    asker: Asker = field(default_factory=Asker)
+    clock: Callable[[], float] | None = None
 
 
 #: By the client's port.
@@ -68,8 +75,9 @@ def watched(port: int) -> Iterator[Callers]:
     """
     with _lock:
         if not _watched:
-            for name in filter(partial(hasattr, socket.socket), _SENDING):
-                _patches.callback(take_off, put_on(Replacement(socket.socket, name, _noting)))
+            for kind in _kinds_of_sockets():
+                for name in filter(partial(hasattr, kind), _SENDING):
+                    _patches.callback(take_off, put_on(Replacement(kind, name, _noting)))
         callers = _watched[port] = {}
     try:
         yield callers
@@ -80,11 +88,20 @@ def watched(port: int) -> Iterator[Callers]:
                 _patches.close()
 
 
+def _kinds_of_sockets() -> list[type]:
+    """Return the class of sockets, and trio's own where it is loaded: it has bound the other one's methods before.
+
+    The name of trio's is private, checked against trio 0.30 to 0.35; without it no line is known of clients on trio.
+    """
+    own = getattr(sys.modules.get("trio._socket"), "_SocketType", None)
+    return [socket.socket] if own is None else [socket.socket, own]
+
+
 def client(incoming: HTTPRequest, address: tuple[str, int]) -> Caller:
     """Return who sent a request whose line is not known: the client's name, its address and its port."""
     host, port = address
-    agent = incoming.headers.get("user-agent", "a client")
-    return Caller(CallSite(f"{agent}, {host}", port, _NO_LINE))
+    agent = Secrets().shown(incoming.headers.get("user-agent", "a client"))
+    return Caller(CallSite(f"{agent}, {host}", port, NO_LINE))
 
 
 def _noting(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,5 +124,6 @@ def _note(sock: socket.socket, frame: FrameType) -> None:
         return
     site = awaiting_site(frame)
     if not is_library(site.filename):  # aiohttp on Python 3.11 sends from a task of its own
-        loop = asyncio._get_running_loop()
-        callers[port] = Caller(site, remedy_for(frame, ""), _nothing if loop is None else weakref.ref(loop))
+        loop = running_loop()
+        in_loop = _nothing if loop is None else weakref.ref(loop)
+        callers[port] = Caller(site, remedy_for(frame, ""), in_loop, asker_of(frame), asking_clock())

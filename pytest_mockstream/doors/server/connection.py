@@ -12,9 +12,11 @@ turn of the loop that notices it, before any task runs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,10 +25,15 @@ import h11
 
 from pytest_mockstream.doors.http_request import HTTPRequest
 
+from .cors import readable
+from .own_paths import is_own
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
+
 Headers: TypeAlias = "Iterable[tuple[str, str]]"
 
 _LINGER_SECONDS = 2.0
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # on, and for no time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +45,14 @@ class Limits:
         head: bytes of a request's line and headers, and of what is sent ahead of the answer to an earlier request.
         request_seconds: how long a request may take to arrive; a slower one is answered with 408.
         idle_seconds: how long a connection may stay open between two requests.
+        keep_alive: whether it stays open at all.
     """
 
     body: int = 8 * 2**20
     head: int = 64 * 2**10
     request_seconds: float = 30.0
     idle_seconds: float = 300.0
+    keep_alive: bool = False
 
 
 class _Refused(Exception):
@@ -61,6 +70,7 @@ class Connection(asyncio.Protocol):
         respond: answers one request on this connection.
         connections: the set of all connections; this one keeps itself there while it is open.
         limits: see ``Limits``.
+        cors: whether web pages of any origin may read its responses.
     """
 
     def __init__(
@@ -69,10 +79,12 @@ class Connection(asyncio.Protocol):
         *,
         connections: set[Connection],
         limits: Limits,
+        cors: bool,
     ) -> None:
         self._respond = respond
         self._connections = connections
         self._limits = limits
+        self._cors = cors
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -187,8 +199,14 @@ class Connection(asyncio.Protocol):
     def _check(self, head: h11.Request) -> None:
         if not head.http_version.startswith(b"1."):
             raise _Refused(505, f"this server speaks HTTP/1.1, not HTTP/{head.http_version.decode()}")
-        length = dict(head.headers).get(b"content-length", b"0")
-        if int(length) > self._limits.body:
+        headers = dict(head.headers)
+        length = headers.get(b"content-length")
+        if b"transfer-encoding" in headers:  # RFC 9112, sections 6.1 and 6.3
+            if length is not None:
+                raise _Refused(400, "where the body ends is said twice: by Content-Length and by Transfer-Encoding")
+            if head.http_version == b"1.0":
+                raise _Refused(400, "HTTP/1.0 has no Transfer-Encoding")
+        if int(length or 0) > self._limits.body:
             raise self._too_large()
 
     def _too_large(self) -> _Refused:
@@ -199,8 +217,9 @@ class Connection(asyncio.Protocol):
         self._is_deaf = True
         if self._h11.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             body = json.dumps({"error": {"type": "invalid_request_error", "message": message}}).encode()
-            headers = [("content-type", "application/json"), ("connection", "close")]
-            self.send_head(status, [*headers, ("content-length", str(len(body)))])
+            self.send_head(
+                status, [("content-type", "application/json"), ("content-length", str(len(body)))], last=True
+            )
             self.send(h11.Data(data=body), h11.EndOfMessage())
         try:
             self._transport.write_eof()
@@ -238,9 +257,21 @@ class Connection(asyncio.Protocol):
 
     # Writing responses.
 
-    def send_head(self, status: int, headers: Headers) -> None:
-        """Send the status line and the headers."""
-        self.send(h11.Response(status_code=status, headers=list(headers)))
+    def send_head(self, status: int, headers: Headers, *, last: bool = False, cors: bool = True) -> None:
+        """Send the status line and the headers, with those that are the same for every answer on this connection.
+
+        Args:
+            status: of HTTP.
+            headers: of this answer.
+            last: whether it is the last answer on this connection.
+            cors: False lets no page of another origin read it, even where they may read all others.
+        """
+        is_for_all = self._cors and cors and not (self._head is not None and is_own(self._head.target))
+        shown = readable(headers) if is_for_all else list(headers)
+        if last or not self._limits.keep_alive:
+            shown.append(("connection", "close"))
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in shown]
+        self.send(h11.Response(status_code=status, headers=encoded))
 
     def send(self, *events: h11.Event) -> None:
         """Send parts of the response, in one piece."""
@@ -258,7 +289,8 @@ class Connection(asyncio.Protocol):
         """Reset the connection: the client gets RST, not FIN."""
         sock: socket.socket | None = self._transport.get_extra_info("socket")
         if sock is not None and not self.lost:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            with contextlib.suppress(OSError):  # the client was faster, and the system has let the connection go
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._lose(by_client=False)
         self._transport.abort()
 

@@ -14,9 +14,11 @@ import h11
 
 from pytest_mockstream.doors.answer import Answer, Close
 from pytest_mockstream.playback import End, Ending
-from pytest_mockstream.wire import Frame
+from pytest_mockstream.wire import WireFrame
 
 from .connection import Connection
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 _BATCH_BYTES = 64 * 2**10
 
@@ -35,7 +37,7 @@ async def play(answer: Answer, connection: Connection) -> None:
         answer.leave()
     exchange = _Exchange(answer, connection)
     got = answer.playback.take()
-    if got is None and answer.headers_first:
+    if answer.headers_first and not isinstance(got, tuple):
         exchange.send_head()
     while not connection.lost:
         if got is not None and await exchange.send(got):
@@ -56,7 +58,7 @@ class _Exchange:
         self._connection.send_head(self._answer.status, headers)
         self._has_head = True
 
-    async def send(self, got: tuple[float, Frame] | Ending | None) -> bool:
+    async def send(self, got: tuple[float, WireFrame] | Ending | None) -> bool:
         """Send what has arrived by now; return whether that was the end."""
         pieces, ending = self._gather(got)
         close = None if ending is None else self._answer.finished(ending)
@@ -73,7 +75,7 @@ class _Exchange:
             self._connection.cut()
         return close is not None
 
-    def _gather(self, got: tuple[float, Frame] | Ending | None) -> tuple[list[bytearray], Ending | None]:
+    def _gather(self, got: tuple[float, WireFrame] | Ending | None) -> tuple[list[bytearray], Ending | None]:
         pieces: list[bytearray] = []
         size = 0
         while isinstance(got, tuple):

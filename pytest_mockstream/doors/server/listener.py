@@ -10,6 +10,7 @@ waits for those, so whatever was accepted is in ``connections`` when they are en
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,9 @@ from pytest_mockstream._base.clock import turn
 from pytest_mockstream.doors.http_request import HTTPRequest
 
 from .connection import Connection, Limits
+from .fork import UnsharedSocket
+
+__tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 _BACKLOG = 2048
 # What a client does not read stays with us: the kernel would otherwise take megabytes for it off our hands, and a
@@ -28,6 +32,28 @@ _TURNS = 20
 _REST_SECONDS = 0.1
 
 
+class Connections(set[Connection]):
+    """The connections that are open.
+
+    Attributes:
+        changed: called when one is opened or closed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: Callable[[], None] = lambda: None
+
+    def add(self, connection: Connection) -> None:
+        """Add one that was opened."""
+        super().add(connection)
+        self.changed()
+
+    def discard(self, connection: object) -> None:
+        """Remove one that was closed."""
+        super().discard(connection)
+        self.changed()
+
+
 class Listener:
     """Accepts connections on one address.
 
@@ -36,6 +62,7 @@ class Listener:
         host: the address to bind.
         port: the port to bind; 0 for a free one.
         limits: of every connection.
+        cors: whether web pages of any origin may read what is answered.
     """
 
     def __init__(
@@ -45,14 +72,16 @@ class Listener:
         host: str,
         port: int,
         limits: Limits,
+        cors: bool,
     ) -> None:
         self._respond = respond
         self._host = host
         self._limits = limits
-        self._socket: socket.socket | None = None
+        self._cors = cors
+        self._socket: UnsharedSocket | None = None
         self._is_accepting = False
         self._arriving: set[asyncio.Task[object]] = set()
-        self.connections: set[Connection] = set()
+        self.connections = Connections()
         self.port = port
 
     async def open(self) -> None:
@@ -97,10 +126,10 @@ class Listener:
         for _ in range(_TURNS):
             await turn()
 
-    def _bind(self) -> socket.socket:
+    def _bind(self) -> UnsharedSocket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         # The protocol is named because asyncio switches Nagle's algorithm off only where it sees that this is TCP.
-        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound = UnsharedSocket.take(lambda: socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
         try:
             if os.name == "posix":  # on Windows it would let another process bind the same port
                 bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,16 +148,16 @@ class Listener:
 
     def _accept(self) -> None:
         assert self._socket is not None  # noqa: S101 - nobody waits at a socket that is not there
-        loop = asyncio.get_running_loop()
+        loop, listening = asyncio.get_running_loop(), self._socket
         while True:
             try:
-                accepted, _ = self._socket.accept()
+                accepted = UnsharedSocket.take(lambda: listening.accept()[0])
             except (BlockingIOError, InterruptedError):
                 return
-            except ConnectionAbortedError:  # a client that has already left again
+            except ConnectionError:  # a client that has already left again: aborted, or reset on Windows
                 continue
             except OSError:  # as a rule out of descriptors: the socket stays readable, so rest before the next look
-                loop.remove_reader(self._socket)
+                loop.remove_reader(listening)
                 loop.call_later(_REST_SECONDS, self._wait)
                 return
             accepted.setblocking(False)
@@ -139,11 +168,13 @@ class Listener:
             task.add_done_callback(self._arriving.discard)
 
     def _connect(self) -> Connection:
-        return Connection(self._respond, connections=self.connections, limits=self._limits)
+        return Connection(self._respond, connections=self.connections, limits=self._limits, cors=self._cors)
 
     async def _stop_accepting(self) -> None:
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
+            if self._is_accepting:
+                _refuse_all(self._socket)
             self._socket.close()
         self._socket = None
         self._is_accepting = False
@@ -154,3 +185,9 @@ class Listener:
         for connection in list(self.connections):
             if connection.is_idle:
                 connection.abort()
+
+
+def _refuse_all(listening: socket.socket) -> None:
+    """Let a socket listen no more, even while a child that was forked this very moment has not closed its copy."""
+    with contextlib.suppress(OSError):  # only Linux can; elsewhere it listens until the copy is closed, too
+        listening.shutdown(socket.SHUT_RDWR)

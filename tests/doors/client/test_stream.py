@@ -7,7 +7,6 @@ run outside of any loop.
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 import warnings
 from collections.abc import Callable, Coroutine
@@ -27,6 +26,7 @@ from pytest_mockstream import (
     MockStreamClient,
     MockStreamError,
     ProviderError,
+    Reasoning,
     ScriptError,
     Stall,
     StreamCancelled,
@@ -37,7 +37,10 @@ from pytest_mockstream import (
     UnclosedStreamWarning,
     Wait,
 )
+from pytest_mockstream._base.collector import collect
 from pytest_mockstream.playbook.ledger import entry_of
+
+pytestmark = pytest.mark.usefixtures("small_heap")
 
 END = "the end of the iteration"
 LONG = Text([f"{i} " for i in range(250)])  # longer than the buffer
@@ -73,10 +76,10 @@ class Way:
             next(stream)
 
     async def nothing_is_left(self) -> bool:
-        gc.collect()
+        collect()
         left = [thread for thread in threading.enumerate() if thread.name == "mockstream producer"]
         for thread in left:
-            thread.join(5)
+            thread.join(60)
         return not any(thread.is_alive() for thread in left)
 
     def run(self, case: Case) -> None:
@@ -104,10 +107,10 @@ class AsyncWay(Way):
             await anext(stream)
 
     async def nothing_is_left(self) -> bool:
-        gc.collect()
+        collect()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
-            await asyncio.wait(others, timeout=5)
+            await asyncio.wait(others, timeout=60)
         return not any(not task.done() for task in others) and await super().nothing_is_left()
 
     def run(self, case: Case) -> None:
@@ -217,7 +220,7 @@ async def dropped_midway_in_a_reference_cycle(way: Way) -> None:
 
     del stream, cycle
     with pytest.warns(UnclosedStreamWarning, match="1 of 251 chunks"):
-        gc.collect()
+        collect()
 
     assert way.client.requests[0].state == "dropped"
     assert await way.nothing_is_left()
@@ -282,7 +285,7 @@ async def cancelled_stream_with_errors_as_chunks_ends_with_one(way: Way) -> None
     last = await way.next(stream)
 
     assert isinstance(last, StreamChunk)
-    assert last.done
+    assert (last.done, last.content) == (True, "a")
     assert isinstance(last.error, StreamCancelled)
     assert await way.next(stream) == END
     assert await way.nothing_is_left()
@@ -381,8 +384,20 @@ async def fault_with_errors_as_chunks_is_the_last_chunk(way: Way) -> None:
 
     assert isinstance(last, StreamChunk)
     assert isinstance(last.error, StreamDisconnected)
-    assert (last.index, last.done, last.content) == (1, True, "")
+    assert (last.index, last.done, last.delta, last.content) == (1, True, "", "a")
     assert await way.next(stream) == END
+
+
+@contract
+async def error_chunk_has_all_that_came_before(way: Way) -> None:
+    stream = way.open(Reasoning(["h", "m"]), Text(["a", "b"]), Disconnect(), errors="chunk")
+    for _ in range(4):
+        await way.next(stream)
+
+    last = await way.next(stream)
+
+    assert isinstance(last, StreamChunk)
+    assert (last.index, last.reasoning, last.delta, last.content) == (4, "hm", "", "ab")
 
 
 @contract
@@ -462,7 +477,7 @@ async def gate_opened_by_another_thread_lets_the_stream_go_on(way: Way) -> None:
     helper.start()
 
     assert await way.deltas(stream) == ["a", "b"]
-    helper.join(5)
+    helper.join(60)
 
 
 @contract
@@ -473,7 +488,7 @@ async def cancel_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
     helper.start()
 
     assert await rest(way, stream) == ["a", StreamCancelled]
-    helper.join(5)
+    helper.join(60)
     assert await way.nothing_is_left()
 
 
@@ -486,7 +501,7 @@ async def close_by_another_thread_ends_a_read_that_waits(way: Way) -> None:
 
     assert await way.deltas(stream) == ["a"]
     assert stream.state == "closed"
-    helper.join(5)
+    helper.join(60)
     assert await way.nothing_is_left()
 
 
@@ -532,7 +547,7 @@ async def record_does_not_keep_the_stream_alive(way: Way) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         del stream
-        gc.collect()
+        collect()
 
     assert way.client.requests[0].state == "exhausted"
 
@@ -551,7 +566,7 @@ async def rest(way: Way, stream: MockStream) -> list[Any]:
 
 def after_gate(gate: Gate, act: Callable[[], None]) -> None:
     """Do something as soon as a reader waits at the gate."""
-    gate.wait_reached(5)
+    gate.wait_reached(60)
     act()
 
 
@@ -711,7 +726,7 @@ def test_second_loop_goes_on_where_the_first_one_stopped() -> None:
 def test_async_read_where_no_loop_runs_says_what_to_do() -> None:
     with MockStreamClient().complete_stream("hi") as stream:
         reading = anext(stream)
-        with pytest.raises(ScriptError, match="need a running asyncio loop, and there is none here: read with `for`"):
+        with pytest.raises(ScriptError, match="need a running event loop, of asyncio or trio, and there is none here"):
             reading.__await__().send(None)
 
 

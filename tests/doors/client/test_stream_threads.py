@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import subprocess
 import sys
 import threading
@@ -13,7 +12,10 @@ from itertools import repeat
 
 import pytest
 
-from pytest_mockstream import MockStream, MockStreamClient, StreamCancelled, Text, UnclosedStreamWarning
+from pytest_mockstream import Gate, MockStream, MockStreamClient, StreamCancelled, Text, UnclosedStreamWarning
+from pytest_mockstream._base.collector import collect
+
+pytestmark = pytest.mark.usefixtures("small_heap")
 
 LONG = Text([f"{i} " for i in range(150)])
 
@@ -48,7 +50,7 @@ def leave(place: int, streams: list[MockStream]) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest_mockstream.UnclosedStreamWarning")
 def test_200_streams_left_from_other_threads_end_with_the_threads_they_began_with() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for _ in range(3):
         client = MockStreamClient(producer="background")
         client.respond(LONG, times=None)
@@ -57,10 +59,10 @@ def test_200_streams_left_from_other_threads_end_with_the_threads_they_began_wit
             list(pool.map(leave, range(200), repeat(streams)))
 
         del streams
-        gc.collect()
+        collect()
         for thread in producers():
-            thread.join(5)
-        assert threading.active_count() == before
+            thread.join(60)
+        assert set(threading.enumerate()) - before == set()
         states = [request.state for request in client.requests]
         assert {state: states.count(state) for state in set(states)} == {
             "closed": 50,
@@ -151,3 +153,34 @@ def test_warning_names_where_the_stream_was_opened() -> None:
 
     assert caught[0].filename == __file__
     assert f":{caught[0].lineno})" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("producer", ["inline", "background"])
+def test_eight_threads_that_read_their_own_streams_of_one_client_lose_nothing(producer: str) -> None:
+    client = MockStreamClient(producer=producer, buffer_size=2)  # type: ignore[arg-type]
+    client.respond(LONG, times=None)
+    start = threading.Barrier(8)
+
+    def read(_: int) -> list[str]:
+        start.wait()
+        return [client.complete_stream("hi").read() for _ in range(5)]
+
+    with ThreadPoolExecutor(8) as pool:
+        texts = [text for texts in pool.map(read, range(8)) for text in texts]
+
+    assert texts == [LONG.text] * 40
+    assert [request.state for request in client.requests] == ["exhausted"] * 40
+
+
+@pytest.mark.parametrize("producer", ["inline", "background"])
+def test_eight_gates_opened_at_once_by_eight_threads_let_the_stream_pass(producer: str) -> None:
+    for _ in range(20):
+        gates = [Gate() for _ in range(8)]
+        client = MockStreamClient(producer=producer)  # type: ignore[arg-type]
+        client.respond(*(step for gate in gates for step in (gate, Text(["a"]))))
+        stream = client.complete_stream("hi")
+        with ThreadPoolExecutor(8) as pool:
+            for gate in gates:
+                pool.submit(gate.open)
+
+            assert stream.read() == "a" * 8

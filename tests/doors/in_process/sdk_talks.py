@@ -35,11 +35,13 @@ class Talk:
         name: of the SDK, and of its API.
         ask: asks "hi" with a read timeout of 5 s and no retries, and reads to the end.
         wire: the HTTP library that carries it.
+        wraps: whether it makes errors of its own of those of its HTTP library, once a stream has begun.
     """
 
     name: str
     ask: Callable[[], Awaitable[Said]]
     wire: str
+    wraps: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -184,11 +186,12 @@ async def litellm_anthropic() -> Said:
 def _talks() -> list[Talk]:
     talks = []
     if is_installed("openai"):
-        wire = "httpx2" if int(importlib.metadata.version("openai").partition(".")[0]) >= 3 else "httpx"
+        version = tuple(map(int, importlib.metadata.version("openai").split(".")[:2]))
+        wire, wraps = "httpx2" if version >= (3,) else "httpx", version >= (3, 14)
         talks += [
-            Talk("openai chat", openai_chat, wire),
-            Talk("openai responses", openai_responses, wire),
-            Talk("openai responses helper", openai_responses_helper, wire),
+            Talk("openai chat", openai_chat, wire, wraps),
+            Talk("openai responses", openai_responses, wire, wraps),
+            Talk("openai responses helper", openai_responses_helper, wire, wraps),
         ]
     if is_installed("anthropic"):
         talks += [

@@ -40,8 +40,8 @@ def _error_of(provider: str, body: Any) -> str:
 @pytest.mark.parametrize(
     ("provider", "url", "body", "status", "said"),
     [
-        pytest.param("openai", f"{OPENAI}/batches", {}, 404, "POST …/chat/completions", id="unknown path"),
-        pytest.param("anthropic", f"{ANTHROPIC}/batches", {}, 404, "POST …/v1/messages", id="unknown path, anthropic"),
+        pytest.param("openai", f"{OPENAI}/evals", {}, 404, "POST …/chat/completions", id="unknown path"),
+        pytest.param("anthropic", f"{ANTHROPIC}/skills", {}, 404, "POST …/v1/messages", id="unknown path, anthropic"),
         pytest.param("openai", "https://llm.example.com/ask", {}, 404, "Known are, at any host", id="unknown host"),
         pytest.param("openai", f"{OPENAI}/chat/completions", b"{", 400, "is not JSON", id="no JSON"),
         pytest.param("anthropic", f"{ANTHROPIC}/messages", b"hi", 400, "is not JSON", id="no JSON, anthropic"),
@@ -132,16 +132,16 @@ def test_first_error_is_the_one_that_is_raised() -> None:
 
 def test_unknown_path_is_told_in_few_lines() -> None:
     with MockStreamSDK() as sdk:
-        httpx.post(f"{OPENAI}/images/generations", json={})
+        httpx.post(f"{OPENAI}/fine_tuning/jobs", json={})
 
     with pytest.raises(UnexpectedRequestError) as caught:
         sdk.verify()
 
     what, kinds, known, way_out = str(caught.value).splitlines()
-    assert what.startswith("POST /v1/images/generations of api.openai.com (at tests/doors/in_process/")
+    assert what.startswith("POST /v1/fine_tuning/jobs of api.openai.com (at tests/doors/in_process/")
     assert what.endswith("): nothing is known of this path.")
-    assert kinds.endswith("embeddings, lists of models, and counting tokens; images are not.")
-    assert known.startswith("  Known of openai: POST …/chat/completions, POST …/responses, ")
+    assert kinds.endswith("lists of models, and counting tokens; fine-tuning is not.")
+    assert known.startswith("  Known of openai: POST …/chat/completions, POST …/completions, POST …/responses, ")
     assert way_out == '  mock_stream_sdk.passthrough("api.openai.com") lets requests to this host out.'
 
 

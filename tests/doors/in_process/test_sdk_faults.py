@@ -30,8 +30,8 @@ pytestmark = [
     *LITELLM_WARNS,
 ]
 
-#: openai before 3, which lets the errors of its HTTP library through once a stream has begun
-OPENAI_2 = ("openai 2",)
+#: openai before 3.14 (`Talk.wraps`), which lets the errors of its HTTP library through once a stream has begun
+BARE_OPENAI = ("bare openai",)
 OPENAI = ("openai chat", "openai responses", "openai responses helper")
 ANTHROPIC = ("anthropic", "anthropic helper")
 GOOGLE = ("google-genai", "google-genai sync")
@@ -131,9 +131,9 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         {},
         {
             LITELLM: _LITELLM_BROKEN + "httpx.ReadError",
-            OPENAI_2: "{http}.RemoteProtocolError <- {core}.RemoteProtocolError",
+            BARE_OPENAI: "{http}.RemoteProtocolError <- {core}.RemoteProtocolError",
             OPENAI: "openai.APIConnectionError <- {http}.RemoteProtocolError",
-            ("google-genai",): "aiohttp.ClientPayloadError",
+            ("google-genai",): "aiohttp.ClientPayloadError <- aiohttp.TransferEncodingError",
             (): "{http}.RemoteProtocolError <- {core}.RemoteProtocolError",
         },
     ),
@@ -142,9 +142,9 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         {},
         {
             LITELLM: _LITELLM_BROKEN + "httpx.ReadError",
-            OPENAI_2: "{http}.ReadError <- {core}.ReadError",
+            BARE_OPENAI: "{http}.ReadError <- {core}.ReadError",
             OPENAI: "openai.APIConnectionError <- {http}.ReadError",
-            ("google-genai",): "aiohttp.ClientPayloadError",
+            ("google-genai",): "aiohttp.ClientPayloadError <- aiohttp.TransferEncodingError",
             (): "{http}.ReadError <- {core}.ReadError",
         },
     ),
@@ -168,7 +168,7 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
             ("litellm anthropic",): "litellm.InternalServerError <- litellm.AnthropicError",
             OPENAI: "openai.APIConnectionError <- {http}.ReadError",
             ANTHROPIC: "anthropic.APIConnectionError <- {http}.ReadError",
-            ("google-genai",): "aiohttp.ClientOSError <- aiohttp.ClientOSError",
+            ("google-genai",): "aiohttp.ClientOSError <- builtins.ConnectionResetError",
             (): "{http}.ReadError <- {core}.ReadError",
         },
     ),
@@ -191,7 +191,7 @@ TABLE: dict[str, tuple[tuple[Any, ...], dict[str, Any], dict[tuple[str, ...], st
         {},
         {
             LITELLM: _LITELLM_BROKEN + "httpx.ReadTimeout",
-            OPENAI_2: "{http}.ReadTimeout <- {core}.ReadTimeout",
+            BARE_OPENAI: "{http}.ReadTimeout <- {core}.ReadTimeout",
             OPENAI: "openai.APITimeoutError <- {http}.ReadTimeout",
             ("google-genai",): "builtins.TimeoutError <- asyncio.CancelledError",
             (): "{http}.ReadTimeout <- {core}.ReadTimeout",
@@ -257,7 +257,7 @@ def _cells() -> list[Any]:
 
 def _expected(fault: str, talk: Talk) -> str:
     cells = TABLE[fault][2]
-    names = {talk.name} | (set(OPENAI_2) if talk.name in OPENAI and talk.wire == "httpx" else set())
+    names = {talk.name} | (set() if talk.wraps else set(BARE_OPENAI))
     cell = next(cell for sdks, cell in cells.items() if names.intersection(sdks) or not sdks)
     core = talk.wire.replace("httpx", "httpcore")
     return cell.format(http=talk.wire, core=core, stop=_STOP.get(talk.name, "stop"))

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import pytest
@@ -14,6 +15,7 @@ from sdk_streams import ASYNC, SYNC, Opened
 from sdk_talks import LITELLM_WARNS, is_installed
 
 from pytest_mockstream import Gate, MockStreamSDK, UnclosedStreamWarning
+from pytest_mockstream._base.collector import collect
 from pytest_mockstream.playbook.ledger import entry_of
 
 pytestmark = [
@@ -229,7 +231,7 @@ async def test_stream_left_and_forgotten_waits_for_the_garbage_collector(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for _ in range(10):  # what one collection finalises may be what still holds the rest
-                gc.collect()
+                collect()
                 await settled()
                 if request.state != "open":
                     break
@@ -237,6 +239,8 @@ async def test_stream_left_and_forgotten_waits_for_the_garbage_collector(
         gc.enable()
 
     assert before == "open"
+    if name == "google-genai" and request.state == "closed":
+        return  # the collector came to the SDK's generator first, whose loop then closed the rest
     assert request.state == "dropped"
     text = next(str(warning.message) for warning in caught if warning.category is UnclosedStreamWarning)
     assert f"{entry_of(request).amount_read()} read, opened at {request.opened_at}" in text
@@ -347,6 +351,8 @@ class TestPydanticAI:
         mock_stream_sdk.requests[0].assert_closed(after_chunk=3)
 
     async def test_block_never_left_leaves_the_stream_open(self, mock_stream_sdk: MockStreamSDK) -> None:
+        if tuple(map(int, version("pydantic-ai-slim").split(".")[:2])) < (2, 68):
+            pytest.skip("it asked in a task of its own, whose line is not known")
         mock_stream_sdk.respond("a b c d e f g")
         opening = self._opening()
 

@@ -105,11 +105,11 @@ class Test:
 _BLAMED = re.compile(r"ERROR test_verdicts\.py::Test::test_(\w+\[[^]]+\])")
 
 
-def test_each_way_to_leave_each_sdk_s_stream_gets_its_verdict(pytester: pytest.Pytester) -> None:
+def test_each_way_to_leave_each_sdk_s_stream_gets_its_verdict(pytester: pytest.Pytester, lean_pytest: None) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nasyncio_mode = auto\n")
     pytester.makepyfile(test_verdicts=TESTS.format(here=str(Path(__file__).parent)))
 
-    result = pytester.runpytest_subprocess("-p", "no:looptime_plugin", "-p", "no:randomly", "-p", "no:warnings", "-rE")
+    result = pytester.runpytest_subprocess("-p", "asyncio", "-p", "mockstream", "-p", "no:warnings", "-rE")
 
     blamed = {found[1] for line in result.outlines if (found := _BLAMED.match(line))}
     assert blamed == {f"{way}[{name}]" for way in LEAKS for name in LEAKS[way]}

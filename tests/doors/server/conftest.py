@@ -85,6 +85,15 @@ def wire(connect: Connect) -> Wire:
 
 
 @pytest.fixture
+def keeping() -> Iterator[tuple[MockStreamServer, Wire]]:
+    """Is a server that keeps its connections, with one of them."""
+    with MockStreamServer(keep_alive=True) as server:
+        wire = Wire(server)
+        yield server, wire
+        wire.close()
+
+
+@pytest.fixture
 def ask(mock_stream_server: MockStreamServer) -> Iterator[Ask]:
     """Opens streams of the openai SDK, which finds the server in the environment."""
     with openai.OpenAI(max_retries=0, timeout=30) as client:

@@ -6,7 +6,6 @@ over the network: same chunks, same order, same outcome, same exception, same nu
 
 from __future__ import annotations
 
-import gc
 import json
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -38,8 +37,10 @@ from pytest_mockstream import (
     Truncate,
     Wait,
 )
+from pytest_mockstream._base.collector import collect
 
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
+CHAT = {"model": "m", "messages": MESSAGES, "stream": True}
 TIMEOUT = 30.0
 SHORT = 0.5  # where the reader is meant to lose patience
 LONG = Wait(36_000)  # where the consumer leaves, so that nothing more is under way to it
@@ -72,6 +73,7 @@ FAULTS = {
     "reset inside the first frame": Script(Disconnect(inside_frame=True)),
     "cut": Script("one two ", Disconnect(how="cut")),
     "cut at once": Script(Disconnect(how="cut"), times=1 + RETRIES),
+    "cut after no silence": Script(Stall(0), Disconnect(how="cut")),
     "cut inside a frame": Script("one two ", Disconnect(how="cut", inside_frame=True)),
     "stall": Script("one two ", Stall()),
     "stall at once": Script(Stall()),
@@ -88,6 +90,7 @@ FAULTS = {
     "429 and then a stream": Script(HTTPError(429, retry_after=0.01)),
 }
 SCRIPTS = PLAIN | FAULTS
+BYTES = {"no bytes": Script(Malformed("", framed=False), "one")}  # what a client without bytes cannot be given
 READ_ON = {  # where the consumer does not leave
     (reader, "empty frame"): Script("one ", Malformed(""), "two") for reader in ("anthropic", "anthropic sync")
 }
@@ -188,13 +191,19 @@ def _class(error: BaseException | None) -> str:
     return "" if error is None else f"{type(error).__module__}.{type(error).__name__}"
 
 
+def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Return the marks of a script: of the statuses, one that is retried and one that is not say what all say."""
+    is_breadth = name.startswith("status ") and name not in {"status 400", "status 529"}
+    return (pytest.mark.slow,) if is_breadth else ()
+
+
 @pytest.mark.mockstream(unused="allow")
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_marks(name)) for name in SCRIPTS | BYTES])
 @pytest.mark.parametrize("reader", READERS)
 async def test_in_process_and_over_the_network_a_script_is_the_same(
     mock_stream_sdk: MockStreamSDK, mock_stream_server: MockStreamServer, reader: str, name: str
 ) -> None:
-    script = READ_ON.get((reader, name), SCRIPTS[name])
+    script = READ_ON.get((reader, name), (SCRIPTS | BYTES)[name])
     read, host = READERS[reader]
 
     in_process = await outcome_of(read, mock_stream_sdk, script, host)
@@ -233,6 +242,37 @@ async def test_the_client_gives_what_the_network_gives(
     assert _kind_of(error) == _kind_of(over_network.raised)
 
 
+def _chain(error: BaseException | None) -> list[str]:
+    """Return what somebody sees who looks for the cause of an error."""
+    return [] if error is None else [f"{_class(error)}: {error}", *_chain(error.__cause__)]
+
+
+@pytest.mark.mockstream(unused="allow")
+@pytest.mark.parametrize("name", [name for name in FAULTS if name.startswith(("reset", "cut", "stall", "truncated"))])
+async def test_errors_of_aiohttp_are_the_same_down_to_their_causes(
+    mock_stream_sdk: MockStreamSDK, mock_stream_server: MockStreamServer, name: str
+) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+
+    async def caught_from(base_url: str) -> list[str]:
+        timeout = aiohttp.ClientTimeout(sock_read=SHORT if name.startswith("stall") else TIMEOUT)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            try:
+                async with session.post(f"{base_url}/v1/chat/completions", json=CHAT) as answer:
+                    await answer.read()
+            except aiohttp.ClientError as error:
+                return _chain(error)
+        return []
+
+    mock_stream_sdk.respond(FAULTS[name], times=None)
+    mock_stream_server.respond(FAULTS[name], times=None)
+
+    in_process = await caught_from("https://api.openai.com")
+
+    assert bool(in_process) is not name.startswith("truncated")
+    assert in_process == await caught_from(mock_stream_server.url)
+
+
 KINDS: dict[str, tuple[type[Exception], ...]] = {
     "timeout": (StreamTimeout, openai.APITimeoutError),
     "connection lost": (StreamDisconnected, openai.APIConnectionError),
@@ -256,6 +296,6 @@ def test_a_stream_that_is_garbage_collected_has_left(mock_stream_server: MockStr
 
     drop()
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):  # Python's own, of the socket
-        gc.collect()
+        collect()
 
     assert mock_stream_server.requests[0].state == "closed"

@@ -87,9 +87,10 @@ def test_a_clean_end_may_come_inside_a_frame(mock_stream_server: MockStreamServe
     assert not body.endswith(b"\n\n\r\n0\r\n\r\n")
 
 
-def test_the_connection_lives_on_after_a_clean_end(mock_stream_server: MockStreamServer, wire: Wire) -> None:
-    mock_stream_server.respond("one ", Truncate())
-    mock_stream_server.respond("two")
+def test_the_connection_lives_on_after_a_clean_end(keeping: tuple[MockStreamServer, Wire]) -> None:
+    server, wire = keeping
+    server.respond("one ", Truncate())
+    server.respond("two")
     wire.send(chat_request())
     wire.read_until(b"\r\n0\r\n\r\n")
 
@@ -101,7 +102,7 @@ def test_the_connection_lives_on_after_a_clean_end(mock_stream_server: MockStrea
 def test_a_stall_is_silence_with_the_connection_open(mock_stream_server: MockStreamServer) -> None:
     mock_stream_server.respond("one ", Stall())
 
-    with openai.OpenAI(max_retries=0, timeout=0.2) as client:
+    with openai.OpenAI(max_retries=0, timeout=1) as client:
         stream = client.chat.completions.create(
             model="gpt-4o", messages=[{"role": "user", "content": "hi"}], stream=True
         )

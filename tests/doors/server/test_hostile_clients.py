@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
 import os
 import random
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from platforms import descriptors
 
-from pytest_mockstream import MockStreamServer, ScriptError
+from pytest_mockstream import Disconnect, MockStreamServer, ScriptError, Usage
 
 from .conftest import Ask, Connect, Wire, chat_request, text_of
 
@@ -21,9 +25,34 @@ SMALL = 10_000
 
 @pytest.fixture
 def small() -> Iterator[MockStreamServer]:
-    """A server of the test's own that takes small bodies only, and soon loses patience."""
-    with MockStreamServer(max_body=SMALL, request_timeout=0.05) as server:
+    """A server of the test's own that takes small bodies only."""
+    with MockStreamServer(max_body=SMALL) as server:
         yield server
+
+
+@pytest.fixture
+def impatient() -> Iterator[MockStreamServer]:
+    """A server of the test's own that soon loses patience."""
+    with MockStreamServer(request_timeout=0.05) as server:
+        yield server
+
+
+@contextmanager
+def held_up(server: MockStreamServer) -> Iterator[None]:
+    """Let a server do nothing for the length of a block: what a client sends meanwhile is there when it goes on."""
+    stands, go_on = threading.Event(), threading.Event()
+
+    async def stand() -> None:
+        stands.set()
+        go_on.wait()
+
+    loop = server._thread._loop
+    assert loop is not None
+    standing = asyncio.run_coroutine_threadsafe(stand(), loop)
+    stands.wait()
+    yield
+    go_on.set()
+    standing.result()
 
 
 def post(body: bytes, *headers: str) -> bytes:
@@ -91,7 +120,20 @@ def test_a_client_that_goes_on_sending_can_read_the_refusal(mock_stream_server: 
         post(b"", "content-length: -1"),
         post(b"", "content-length: " + "9" * 5000),
         post(b"", "content-length: 1", "content-length: 2"),
-        post(b"zz\r\n", "transfer-encoding: chunked"),
+        post(b"", "content-length: +2"),
+        post(b"", "content-length: 1_0"),
+        post(b"", "content-length: 0x2"),
+        post(b"2\r\n{}\r\n0\r\n\r\n", "transfer-encoding: chunked", "content-length: 2"),
+        post(b"{}", "content-length: 2", "transfer-encoding: chunked"),
+        post(b"2\r\n{}\r\n0\r\n\r\n", "transfer-encoding: chunked").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        post(b"", "transfer-encoding: chunked", "transfer-encoding: chunked"),
+        post(b"", "transfer-encoding: chunked, gzip"),
+        post(b"", "host: elsewhere", "content-length: 0"),
+        *(
+            post(size + b"\r\n{}\r\n0\r\n\r\n", "transfer-encoding: chunked")
+            for size in (b"zz", b"-2", b"+2", b"0x2", b"2 2", b"1_0", b"", b"f" * 21)
+        ),
+        post(b"2\r\n{}XX0\r\n\r\n", "transfer-encoding: chunked"),
         post(b"", "a b: c"),
         post(b"", "transfer-encoding: gzip"),
         b"POST http://[::bad HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n",
@@ -126,12 +168,11 @@ def test_a_body_that_is_nested_too_deep_is_not_read(mock_stream_server: MockStre
     mock_stream_server.reset()
 
 
-def test_what_cannot_be_repeated_in_an_answer_is_told_to_client_and_test(
+def test_a_script_that_fails_while_it_plays_is_told_to_client_and_test(
     mock_stream_server: MockStreamServer, wire: Wire
 ) -> None:
-    body = b'{"model": "m", "input": "hi", "temperature": 1e400, "stream": true}'
-
-    wire.send(post(body, f"content-length: {len(body)}").replace(b"chat/completions", b"responses"))
+    mock_stream_server.respond("one", usage=Usage(prompt_tokens=10**5000))  # more digits than Python writes
+    wire.send(chat_request(stream=False))
 
     assert status_of(wire.read_to_end()) == 500
     with pytest.raises(ScriptError, match="could not be played: ValueError"):
@@ -140,27 +181,28 @@ def test_what_cannot_be_repeated_in_an_answer_is_told_to_client_and_test(
     mock_stream_server.reset()
 
 
-def test_a_request_that_takes_too_long_is_refused(small: MockStreamServer) -> None:
-    wire = Wire(small)
-
-    wire.send(post(b"{", "content-length: 2"))
+def test_a_request_that_takes_too_long_is_refused(impatient: MockStreamServer) -> None:
+    with held_up(impatient):
+        wire = Wire(impatient)
+        wire.send(post(b"{", "content-length: 2"))
 
     assert status_of(wire.read_to_end()) == 408
     wire.close()
 
 
-def test_a_connection_that_says_nothing_is_closed(small: MockStreamServer) -> None:
-    wire = Wire(small)
+def test_a_connection_that_says_nothing_is_closed(impatient: MockStreamServer) -> None:
+    wire = Wire(impatient)
 
     assert wire.read_to_end() == b""
     wire.close()
 
 
-def test_a_stream_may_take_longer_than_its_request(small: MockStreamServer) -> None:
-    small.respond("slow", ttft="200ms")
-    wire = Wire(small)
+def test_a_stream_may_take_longer_than_its_request(impatient: MockStreamServer) -> None:
+    impatient.respond("slow", ttft="200ms")
 
-    wire.send(chat_request(connection="close"))
+    with held_up(impatient):
+        wire = Wire(impatient)
+        wire.send(chat_request(connection="close"))
 
     assert b"slow" in wire.read_to_end()
     wire.close()
@@ -208,23 +250,24 @@ def test_200_connections_that_send_a_byte_now_and_then_hold_up_nobody(
     assert text_of(ask()) == "still here"
 
 
-def test_10_000_broken_requests_leave_it_answering(
-    mock_stream_server: MockStreamServer, ask: Ask, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_broken_requests_leave_it_answering(
+    count: int, mock_stream_server: MockStreamServer, ask: Ask, caplog: pytest.LogCaptureFixture
 ) -> None:
     mock_stream_server.respond("still here", times=None)
     host, port = mock_stream_server.url.removeprefix("http://").split(":")
     chance = random.Random(20_261_123)  # noqa: S311 - a seed, not cryptography
     text_of(ask())
     mock_stream_server.catch_up()
-    before = _descriptors()
+    before = descriptors()
 
     with caplog.at_level(logging.WARNING):
-        for _ in range(10_000):
+        for _ in range(count):
             with socket.create_connection((host, int(port))) as sock:
                 sock.sendall(_broken(chance))
 
     mock_stream_server.catch_up()
-    assert _descriptors() == before
+    assert descriptors() - before == set()
     assert text_of(ask()) == "still here"
     assert caplog.records == []
     mock_stream_server.reset()
@@ -270,8 +313,31 @@ def test_a_client_that_goes_while_it_is_refused_is_no_error(
     assert caplog.records == []
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def test_a_reset_of_a_connection_that_the_system_has_let_go_is_none(
+    mock_stream_server: MockStreamServer,
+    wire: Wire,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    set_option = socket.socket.setsockopt
+
+    def is_gone(sock: socket.socket, level: int, option: int, value: int | bytes) -> None:
+        if option == socket.SO_LINGER:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # as macOS says once the client's RST is in
+        set_option(sock, level, option, value)
+
+    mock_stream_server.respond("one ", Disconnect())
+    mock_stream_server.respond("still here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "setsockopt", is_gone)
+        wire.send(chat_request())
+        wire.read_to_end()
+
+    assert text_of(ask()) == "still here"
+    assert [request.state for request in mock_stream_server.requests] == ["broken", "exhausted"]
+    assert caplog.records == []
 
 
 def test_a_key_is_in_no_message(mock_stream_server: MockStreamServer, wire: Wire) -> None:
