@@ -19,7 +19,13 @@ def test_command_line_lists_its_commands() -> None:
     done = run("--help")
 
     assert done.returncode == 0
-    assert "  serve    play a script file over HTTP\n  doctor   say what works here" in done.stdout
+    for command in (
+        "  serve    play a script file over HTTP",
+        "  record   record what passes between a client and its provider",
+        "  convert  make recordings of",
+        "  doctor   say what works here",
+    ):
+        assert f"\n{command}" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [(), ("dance",), ("doctor", "--dance")])
@@ -28,6 +34,22 @@ def test_call_that_makes_no_sense_is_refused(arguments: tuple[str, ...]) -> None
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: python -m pytest_mockstream")
+
+
+def test_what_the_console_cannot_show_is_escaped(tmp_path: Path) -> None:
+    script = tmp_path / "日本.toml"
+    script.write_text('[[script]]\nsteps = ["hi"]', encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_mockstream", "serve", str(script), "--check"],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},  # a pipe's on Windows
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("cp1252").strip().endswith("\\u65e5\\u672c.toml: 1 script, no mistakes")
 
 
 def test_serve_without_its_library_says_what_to_install(tmp_path: Path) -> None:
