@@ -15,6 +15,7 @@ from .broken import Break, Interruption, StandIn, all_breaks, playbook_of
 from .problem import ASSERTED, UNLISTED, Problem, error_text, reported_success
 from .result import SweepResult, Visit
 from .settings import Settings
+from .told import tell_verdict
 
 
 def raises_of(value: object, name: str = "raises") -> tuple[type[BaseException], ...]:
@@ -76,6 +77,7 @@ class BreakPlan:
             ScriptError: there is nothing to break, or no such point.
         """
         self._breaks = all_breaks(first.played, self._faults)
+        tell_verdict("the first run, whose streams are whole", problems)
         if problems:
             self._visits.append(Visit(point=0, what="the first run, whose streams are whole:", problems=problems))
             return
@@ -97,7 +99,9 @@ class BreakPlan:
     def add_visit(self, number: int, at: Break, stand_in: StandIn, problems: tuple[Problem, ...]) -> None:
         """Note what was wrong with a run whose stream broke."""
         chunk = None if at.chunk is None else at.chunk + 1
-        self._visits.append(Visit(point=number, what=at.what, chunk=chunk, place=stand_in.place, problems=problems))
+        visit = Visit(point=number, what=at.what, chunk=chunk, place=stand_in.place, problems=problems)
+        self._visits.append(visit)
+        tell_verdict(visit.name, problems, f"point={number}", stand_in.place)
 
     def judge(self, at: Break, error: BaseException | None, returned: object) -> tuple[Problem, ...]:
         """Return what is wrong with how a run ended, if anything is."""
@@ -120,6 +124,7 @@ class BreakPlan:
             points=count,
             visits=tuple(self._visits),
             left_out=count - len(self.settings.chosen(count)),
+            left_out_note=self.settings.left_out(count),
             not_reached=tuple(self._not_reached),
             broken_off=self.stopped,
         )

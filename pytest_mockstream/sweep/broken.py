@@ -5,20 +5,22 @@ It makes scripts and hands them out; it runs nothing and judges nothing.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pytest_mockstream._base.callsite import CallSite, is_library
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.paths import comparable, start_of
 from pytest_mockstream.playbook.playbook import Playbook
 from pytest_mockstream.playbook.request import Request
-from pytest_mockstream.script.chunks import StreamChunk
+from pytest_mockstream.playbook.tries import text_of
 from pytest_mockstream.script.gate import Gate
-from pytest_mockstream.script.pacing import Pacing
+from pytest_mockstream.script.inserted import ScriptWithStep
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import (
     FAULTS,
@@ -27,7 +29,6 @@ from pytest_mockstream.script.steps import (
     Fault,
     HTTPError,
     Malformed,
-    Played,
     Stall,
     Truncate,
 )
@@ -36,8 +37,7 @@ from pytest_mockstream.script.steps import (
 Interruption: TypeAlias = Literal["close", "cancel"]
 
 DEFAULT_FAULTS: tuple[Fault | type[Fault], ...] = (Truncate, Disconnect, Stall, ErrorEvent, Malformed)
-_END_THE_STREAM = (Truncate, Disconnect, ErrorEvent, HTTPError)
-_OURS = str(Path(__file__).parent)
+_HERE = start_of(os.path.dirname(__file__))
 
 
 def fault_of(trouble: object) -> Fault:
@@ -76,48 +76,25 @@ def faults_of(troubles: object, one: Callable[[object], Any] = fault_of) -> tupl
     return found
 
 
-class BrokenScript(Script):
-    """A script with a step inserted before one of its chunks.
-
-    Up to there it plays what the whole script plays, chunk for chunk and wait for wait.
-
-    Args:
-        whole: the script.
-        step: a fault, or a gate.
-        before: the number of the chunk, from 0.
+class BrokenScript(ScriptWithStep):
+    """A script that breaks, or is held by a gate, before one of its chunks, and notes whether it came so far.
 
     Attributes:
         reached: whether the step was reached.
         reached_at: the user's line that was reading then, None where it is not known.
     """
 
-    __slots__ = ("_before", "_step", "reached", "reached_at")
+    __slots__ = ("reached", "reached_at")
 
     def __init__(self, whole: Script, step: Fault | Gate, *, before: int) -> None:
-        super().__init__(*whole.steps, **whole.options)
-        self._step = step
-        self._before = before
+        super().__init__(whole, step, before=before)
         self.reached = False
         self.reached_at: CallSite | None = None
-        if isinstance(step, Gate):
-            self.gates = (*self.gates, step)
 
-    def units(
-        self, *, pacing: Pacing | None = None, salt: int = 0, prompt_tokens: int = 0
-    ) -> Iterator[Played[StreamChunk | str]]:
-        """Yield what is to be played; see ``Script.units``."""
-        to_go = self._before
-        for played in super().units(pacing=pacing, salt=salt, prompt_tokens=prompt_tokens):
-            if isinstance(played, StreamChunk | str):
-                if to_go == 0:
-                    self.reached, self.reached_at = True, _reading_line()
-                    yield self._step
-                    if isinstance(self._step, _END_THE_STREAM) or (
-                        isinstance(self._step, Stall) and self._step.seconds is None
-                    ):
-                        return
-                to_go -= 1
-            yield played
+    def note_reached(self) -> None:
+        """Note that the step is about to be played, the first time: the record may ask later what was played."""
+        if not self.reached:
+            self.reached, self.reached_at = True, _reading_line()
 
 
 def _reading_line() -> CallSite | None:
@@ -125,7 +102,7 @@ def _reading_line() -> CallSite | None:
     frame = sys._getframe(2)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if filename.startswith(_OURS) and frame.f_code.co_name != "units":
+        if comparable(filename).startswith(_HERE) and frame.f_code.co_name != "units":
             return None
         if not is_library(filename):
             return CallSite(filename, frame.f_lineno, frame.f_code.co_qualname)
@@ -151,7 +128,7 @@ class Break:
     def what(self) -> str:
         """What happens there, with ``{}`` for the number of the chunk."""
         where = "instead of" if self.chunk is None else "before chunk {} of"
-        return f"{_label(self.fault)} {where} answer {self.answer + 1}"
+        return f"{label_of(self.fault)} {where} answer {self.answer + 1}"
 
     def script(self, whole: Script) -> Script:
         """Return the script that breaks there, made from the whole one."""
@@ -181,15 +158,21 @@ class StandIn:
     played: list[tuple[Request, Script]] = field(default_factory=list)
     broken: Script | None = None
     request: Request | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def __call__(self, request: Request, pick: Callable[[Request], Script]) -> Script:
-        """Return the script that a request gets in this run."""
+    def again(self, request: Request) -> Script | None:
+        """Return the whole script that broke, if a request asks the same again."""
         first = self.request
-        if first is not None and _is_same_request(request, first):
-            return next(script for made, script in self.played if made is first)
-        script = pick(request)
-        self.played.append((request, script))
-        if self.make_broken is not None and len(self.played) - 1 == self.answer:
+        if first is None or not is_same_request(request, first):
+            return None
+        return next(script for made, script in self.played if made is first)
+
+    def instead_of(self, script: Script, request: Request) -> Script:
+        """Return the script that a request gets in this run in place of the one from the queue."""
+        with self.lock:  # two threads may ask at once
+            self.played.append((request, script))
+            position = len(self.played) - 1
+        if self.make_broken is not None and position == self.answer:
             self.request = request
             self.broken = self.make_broken(script)
             return self.broken
@@ -199,6 +182,11 @@ class StandIn:
     def reached(self) -> bool:
         """Whether the code under test asked for the script, and the script came to its fault."""
         return self.broken is not None and getattr(self.broken, "reached", True)
+
+    @property
+    def whole_text(self) -> str:
+        """What the answer would have said whose script broke."""
+        return "".join(text_of(script) for request, script in self.played if request is self.request)
 
     @property
     def place(self) -> CallSite | None:
@@ -234,7 +222,7 @@ def _places(request: Request, fault: Fault | Interruption) -> Iterable[int | Non
     return range(min(1, request.chunks_sent) if isinstance(fault, HTTPError) else request.chunks_sent)
 
 
-def _label(fault: Fault | Interruption) -> str:
+def label_of(fault: Fault | Interruption) -> str:
     """Return a fault's name, and its settings where they are not the default."""
     if isinstance(fault, str):
         return {"close": "closed by another thread", "cancel": "cancelled by another thread"}[fault]
@@ -243,7 +231,8 @@ def _label(fault: Fault | Interruption) -> str:
     return repr(fault).replace("{", "{{").replace("}", "}}")
 
 
-def _is_same_request(one: Request, other: Request) -> bool:
+def is_same_request(one: Request, other: Request) -> bool:
+    """Tell whether two requests ask the same."""
     return (one.path, one.model, one.messages) == (other.path, other.model, other.messages)
 
 

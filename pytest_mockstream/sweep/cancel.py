@@ -11,20 +11,21 @@ first one found.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
-from pytest_mockstream._base.clock import clock_of
+from pytest_mockstream._base.loops import clock_of, running_loop
 
+from .jobs import in_this_loop
 from .leak_watch import LeakWatch
 from .positions import Position
-from .probe import ProbedRun, probing_tasks
-from .problem import CLEAN_UP, SWALLOWED, Problem, error_text, hung
+from .probe import Job, Jobs, ProbedRun
+from .problem import CLEAN_UP, Problem, error_text, hung
 from .result import SweepResult, Visit
-from .runs import HungError, SavedScripts, error_of, failed_check, raise_or_warn, saved_scripts, wait_for_end
+from .runs import HungError, SavedScripts, failed_check, raise_or_warn, saved_scripts, wait_for_end
 from .settings import TRIES, Settings, SweepKeywords, flag, function_of, name_of, settings_of, shares_keywords
+from .told import sweep_told, tell_run, tell_verdict
 
 
 @shares_keywords
@@ -37,12 +38,13 @@ async def sweep_cancellation(
 ) -> SweepResult:
     """Run a coroutine once for each place where it can be cancelled, and check how each run ends.
 
-    After each run, no task, thread or stream that it started may be left, the ``CancelledError`` must have come out of
-    the coroutine, and ``check()`` must hold.
+    After each run, no task, thread or stream that it started may be left, the ``CancelledError`` (trio's ``Cancelled``)
+    must have come out of the coroutine, and ``check()`` must hold.
 
     Args:
         make_coroutine: called once for each run, returns the coroutine: ``lambda: chat(client)``.
-        again: also cancel a second time where the clean-up waits, once for each pair of places.
+        again: also cancel a second time where the clean-up waits, once for each pair of places. On trio the first
+            cancellation lasts: there is no second one.
         late: cancel just after what is awaited has arrived and before the code gets to see it, which must not lose it.
             Default: cancel as soon as the code waits.
         check: called after each cancelled run, and awaited if it returns an awaitable; it fails by raising or by
@@ -52,7 +54,8 @@ async def sweep_cancellation(
         ignore: names of tasks or threads, or of functions on their stacks, that are meant to go on; regular
             expressions, as for ``leak_check``.
         point: visit only the point with this number, from 1.
-        max_points: visit at most so many points, evenly spread from the first to the last.
+        max_points: visit at most so many points, evenly spread from the first to the last; None visits all. A sweep
+            that leaves out points without having been told to warns.
         patience: how much longer than the first run another may take: seconds of the loop's clock, or text.
         progress: called after each point with how many are done and how many there are. Without it, a long sweep logs
             its progress to ``pytest_mockstream.sweep``.
@@ -69,9 +72,14 @@ async def sweep_cancellation(
     settings = settings_of(sweep_cancellation, keywords)
     function = function_of(make_coroutine, "make_coroutine")
     again, late = flag(again, "again"), flag(late, "late")
-    with saved_scripts() as scripts, probing_tasks():
-        sweep = _Sweep(make_coroutine=function, settings=settings, again=again, late=late, scripts=scripts)
-        return raise_or_warn(await sweep.result())
+    with saved_scripts() as scripts, sweep_told("cancel", f"sweep_cancellation of {name_of(function)}"):
+
+        async def result(jobs: Jobs) -> SweepResult:
+            return await _Sweep(
+                make_coroutine=function, settings=settings, again=again, late=late, scripts=scripts, jobs=jobs
+            ).result()
+
+        return raise_or_warn(await in_this_loop(result), settings)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +91,7 @@ class _Sweep:
     again: bool
     late: bool
     scripts: SavedScripts
+    jobs: Jobs
     points: int = 0
     limit: float = 0.0  # seconds that a run may take
     visits: list[Visit] = field(default_factory=list)
@@ -110,6 +119,7 @@ class _Sweep:
             points=self.points,
             visits=tuple(self.visits),
             left_out=self.points - len(numbers),
+            left_out_note=self.settings.left_out(self.points),
             not_reached=tuple(self.not_reached),
             later_points=(min(other), max(other)) if other else None,
             broken_off=self.stopped,
@@ -117,15 +127,17 @@ class _Sweep:
 
     async def _count_points(self) -> bool:
         """Do the first run, and return whether it left nothing behind; what it raises goes to the caller."""
-        clock = clock_of(asyncio.get_running_loop())
+        clock = clock_of(running_loop())
         began = clock()
         run = ProbedRun()
-        async with LeakWatch(self.settings) as watch:
-            task = run.start(self.make_coroutine)
-            await wait_for_end(task, None, run.waits_at)
+        tell_run()
+        async with LeakWatch(self.settings, run) as watch:
+            job = self.jobs.start(run, self.make_coroutine)
+            await wait_for_end(run, None)
             self.limit = clock() - began + self.settings.patience
-        task.result()
+        job.result()
         self.points = run.count
+        tell_verdict("the first run, which is not cancelled", watch.problems)
         if watch.problems:
             what = "the first run, which is not cancelled:"
             self.visits.append(Visit(point=0, what=what, problems=watch.problems))
@@ -166,16 +178,16 @@ class _Sweep:
         elif again is None or run.second_place is not None:
             if again is not None:
                 problems = tuple(replace(problem, hint=CLEAN_UP) if problem.leaks else problem for problem in problems)
-            self.visits.append(
-                Visit(
-                    point=number,
-                    what="cancelled",
-                    place=run.place,
-                    child=run.child,
-                    again=run.second_place,
-                    problems=problems,
-                )
+            visit = Visit(
+                point=number,
+                what="cancelled",
+                place=run.place,
+                child=run.child,
+                again=run.second_place,
+                problems=problems,
             )
+            self.visits.append(visit)
+            tell_verdict(visit.name, problems, f"point={number}", run.place)
         return run
 
     async def _check_it_still_runs(self) -> None:
@@ -185,6 +197,7 @@ class _Sweep:
 
     def _note_uncancelled(self, run: ProbedRun, problems: tuple[Problem, ...]) -> None:
         """Blame what a run met before anything was done to it on the last visit, and stop."""
+        tell_verdict("a later run, which is not cancelled", problems)
         if not problems:
             self.later_points.add(run.count)
             return
@@ -200,26 +213,28 @@ class _Sweep:
     async def _execute(self, run: ProbedRun) -> tuple[Problem, ...]:
         """Do one run with the scripts of the first, and return what was wrong with it."""
         self.scripts.rewind()
-        async with LeakWatch(self.settings) as watch:
-            task = run.start(self.make_coroutine)
+        tell_run()
+        async with LeakWatch(self.settings, run) as watch:
+            job = self.jobs.start(run, self.make_coroutine)
             try:
-                await wait_for_end(task, self.limit, run.waits_at)
-                problems = self._judge(run, task)
+                await wait_for_end(run, self.limit)
+                problems = self._judge(run, job)
             except HungError as error:
-                problems = (hung(self.limit, str(error)),)
+                problems = (hung(self.limit, str(error), deadlock=error.deadlock),)
         problems += watch.problems
         if run.reached:
             problems += self.scripts.asked_more() + await failed_check(self.settings.check)
         return problems
 
-    def _judge(self, run: ProbedRun, task: asyncio.Task[Any]) -> tuple[Problem, ...]:
-        error = error_of(task)
+    def _judge(self, run: ProbedRun, job: Job) -> tuple[Problem, ...]:
+        error = job.error()
         if not run.reached:
             return () if error is None else (Problem(f"it failed: {error_text(error)}"),)
-        run.raised_cancelled = isinstance(error, asyncio.CancelledError)
-        if run.raised_cancelled or (error is None and self.settings.allow_completion):
+        run.raised_cancelled = job.was_cancelled()
+        may_complete = self.settings.allow_completion or not job.saw_cancellation()
+        if run.raised_cancelled or (error is None and may_complete):
             return ()
         if error is not None:
-            return (Problem(f"the cancellation was replaced by {error_text(error)}", hint=SWALLOWED),)
+            return (Problem(f"the cancellation was replaced by {error_text(error)}", hint=self.jobs.swallowed),)
         text = "the cancellation was swallowed: it went on and returned "
-        return (Problem(text, f"{task.result()!r:.80}", hint=SWALLOWED),)
+        return (Problem(text, f"{job.result()!r:.80}", hint=self.jobs.swallowed),)

@@ -10,13 +10,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_mockstream.leaks import Leak, LeakReport, creators, entries
+from pytest_mockstream._base.redaction import Secrets, brief
+from pytest_mockstream.leaks import Leak, LeakReport, creators, entries, naming
 from pytest_mockstream.script.steps import Fault, Stall, Truncate
 
 _RETRYING = " Where retrying or salvaging is meant: allow_completion=True, with a check= that looks at what came of it."
 
 SWALLOWED = (
     "Let CancelledError propagate: catch Exception, not BaseException, and `raise` at the end of a handler that must"
+    " see it. Where completing is meant: allow_completion=True."
+)
+SWALLOWED_ON_TRIO = (
+    "Let trio.Cancelled propagate: catch Exception, not BaseException, and `raise` at the end of a handler that must"
     " see it. Where completing is meant: allow_completion=True."
 )
 CLEAN_UP = (
@@ -88,18 +93,20 @@ def leaked(report: LeakReport) -> Problem:
     things = "1 thing" if len(unnumbered) == 1 else f"{len(unnumbered)} things"
     text = "\n".join([f"it left {things} running, still there after {report.grace:.2f} s:", *entries(unnumbered)])
     keys = creators(unnumbered)
-    exemption = f"ignore={keys!r}" if keys else "give it a name, then ignore that name"
+    exemption = f"ignore={keys!r}" if keys else naming(unnumbered)
     return Problem(text, hint=f"To exempt what is meant to live on: {exemption}.", leaks=report.leaks)
 
 
 def reported_success(fault: object, returned: object) -> Problem:
     """Return that a run with a broken stream completed."""
     hint = CUT_SHORT if isinstance(fault, Truncate) else HIDDEN
-    return Problem("it reported success on a broken stream: it returned ", f"{returned!r:.80}", hint)
+    return Problem("it reported success on a broken stream: it returned ", brief(returned), hint)
 
 
-def hung(limit: float, where: str, fault: Fault | str | None = None) -> Problem:
-    """Return that a run did not end."""
+def hung(limit: float, where: str, fault: Fault | str | None = None, deadlock: Problem | None = None) -> Problem:
+    """Return that a run did not end; where it is not for a stream that fell silent, who waits for what."""
+    if deadlock is not None and not isinstance(fault, Stall):
+        return deadlock
     hint = SILENCE if isinstance(fault, Stall) else NEVER_ENDED
     return Problem(f"it did not end within {limit:.3g} s: it waits at {where}", hint=hint)
 
@@ -115,5 +122,5 @@ def asked_more(errors: Iterable[BaseException]) -> tuple[Problem, ...]:
 
 def error_text(error: BaseException) -> str:
     """Return an exception in one line: its class and the first line of its message."""
-    text = str(error).partition("\n")[0]
+    text = Secrets().shown(str(error).partition("\n")[0])
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

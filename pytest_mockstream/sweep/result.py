@@ -16,6 +16,8 @@ from .positions import describe
 from .problem import Problem, merged_text, without_details
 from .settings import TRIES
 
+_LISTED = 5  # spans of numbers in a row of the table
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
@@ -52,6 +54,12 @@ class Visit:
     def __str__(self) -> str:
         return _row([self])
 
+    @property
+    def name(self) -> str:
+        """What was done where, in one line."""
+        number = f"point {self.point}: " if self.point else ""
+        return number + self.describe("" if self.chunk is None else str(self.chunk)).replace("\n", ", ")
+
     def describe(self, chunks: str) -> str:
         """Return what was done where; ``chunks`` are the numbers of the chunks, as text."""
         if not self.point:
@@ -73,6 +81,7 @@ class SweepResult:
         points: how many places there are.
         visits: one for each run, in the order of the points, including runs that were cancelled a second time.
         left_out: how many places ``max_points`` or ``point`` left out.
+        left_out_note: which they are, and how to visit them; or "".
         not_reached: the numbers of places that the runs meant for them did not reach.
         later_points: the fewest and the most points of later runs that completed, where they differ from the first.
         broken_off: why the sweep stopped early, or "".
@@ -82,6 +91,7 @@ class SweepResult:
     points: int
     visits: tuple[Visit, ...] = ()
     left_out: int = 0
+    left_out_note: str = ""
     not_reached: tuple[int, ...] = ()
     later_points: tuple[int, int] | None = None
     broken_off: str = ""
@@ -134,6 +144,12 @@ class SweepResult:
             " real sockets, threads and clocks wake it as they like."
         )
 
+    def emptiness(self) -> str:
+        """Return that there was no place at all, so that nothing was tested, or ""."""
+        if self.points or self.bad:
+            return ""
+        return "It never waits: there is no place where it could be cancelled, so nothing was tested."
+
     def __str__(self) -> str:
         return self._text(self.visits, self._notes())
 
@@ -147,10 +163,10 @@ class SweepResult:
         return f"{self.title}: {points} of {self.points} points visited in {len(self.visits)} runs, {clean}"
 
     def _notes(self) -> Iterator[str]:
-        if not self.points and self.ok:
-            yield "It never waits: there is no place where it could be cancelled."
-        if self.left_out:
-            yield f"{self.left_out} of {self.points} points were left out (max_points or point)."
+        if note := self.emptiness():
+            yield note
+        if self.left_out_note:
+            yield self.left_out_note
         if not self.steady:
             yield self.unsteadiness()
         if self.broken_off:
@@ -190,6 +206,15 @@ def _row(group: list[Visit]) -> str:
     return "\n".join(lines)
 
 
-def _span(numbers: list[int]) -> str:
-    first, last = numbers[0], numbers[-1]
-    return str(first) if first == last else f"{first}-{last}"
+def _span(numbers: Iterable[int]) -> str:
+    """Return numbers as text; those that follow one another are joined: "1-3, 7"."""
+    spans: list[tuple[int, int]] = []
+    for number in dict.fromkeys(numbers):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1] = spans[-1][0], number
+        else:
+            spans.append((number, number))
+    listed = [str(first) if first == last else f"{first}-{last}" for first, last in spans]
+    if len(listed) > _LISTED:
+        listed[2:-1] = ["..."]
+    return ", ".join(listed)

@@ -5,70 +5,106 @@ Which runs there are is planned elsewhere.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import chain, repeat
 
-from pytest_mockstream._base.callsite import CallSite
-from pytest_mockstream._base.errors import SweepWarning
-from pytest_mockstream._base.notifier import Notifier
+from pytest_mockstream._base.clock import monotonic
+from pytest_mockstream._base.errors import DeadlockError, SweepWarning
+from pytest_mockstream._base.loops import clock_of, running_loop
 from pytest_mockstream.playbook.playbook import Playbook, playbooks
 
 from .positions import describe
+from .probe import Job, ProbedRun
 from .problem import Problem, asked_more, error_text
 from .result import SweepResult
-from .settings import Check
+from .settings import Check, Settings
 
+# A run is waited for in so many parts: when the whole process pauses, as for the collector, only one of them is over,
+# and the run gets its turns in the others.
+_PARTS = 10
 _CANCELLATIONS = 3  # of a run that does not end
 _PAUSE = 0.05  # seconds between two of them
+_FIRST_LOOK = 0.02  # the share of the limit after which it is first looked whether the run can still end
+_LOOK = 0.02  # seconds until then, where there is no limit
 
 
 class HungError(Exception):
-    """A run did not end within its limit; the message says where it waited."""
+    """A run did not end within its limit, or can never end; the message says where it waited.
+
+    Attributes:
+        deadlock: who waits for what, if it can never end.
+    """
+
+    def __init__(self, where: str, deadlock: Problem | None = None) -> None:
+        super().__init__(where)
+        self.deadlock = deadlock
 
 
-async def wait_for_end(task: asyncio.Task[Any], limit: float | None, place: Callable[[], CallSite | None]) -> None:
-    """Wait for a task, and cancel it if it does not end by itself.
+async def wait_for_end(run: ProbedRun, limit: float | None) -> None:
+    """Wait for a run, and cancel it if it does not end by itself.
 
     Args:
-        task: to wait for.
+        run: to wait for.
         limit: seconds of the loop's time; None waits for ever.
-        place: returns where the task waits.
 
     Raises:
-        HungError: the limit was over before the task ended.
+        HungError: the limit was over before the run ended, or it can never end.
+        DeadlockError: it can never end, and has no limit.
     """
+    job = run.job
+    assert job is not None, "the run was started"  # noqa: S101 - by whoever waits for it
+    stuck: Problem | None = None
     try:
-        await _wait(task, limit)
+        stuck = await _wait_for_either(job, limit)
     finally:
-        if not task.done():
-            where = place()
-            task.cancel()
-    if task.done():
+        if not job.done():
+            where = run.waits_at()
+            job.cancel()
+    if job.done():
         return
     for _ in range(_CANCELLATIONS):
-        await _wait(task, _PAUSE)
-        if task.done():
+        await _wait(job, _PAUSE)
+        if job.done():
             break
-        task.cancel()
-    raise HungError(describe(where))
+        job.cancel()
+    if limit is None and stuck is not None:
+        raise DeadlockError(f"{stuck}\n  {stuck.hint}")
+    raise HungError(describe(where), stuck)
 
 
-async def _wait(task: asyncio.Task[Any], limit: float | None) -> None:
-    """Wait for a task as ``asyncio.wait`` does, but in real time where the clock of the loop was patched."""
-    finished = Notifier()
+async def _wait_for_either(job: Job, limit: float | None) -> Problem | None:
+    """Wait for a job; return who waits for what, if it can never end."""
+    seen = job.finished.count
+    with job.watched():
+        for part in _parts(limit):
+            notified = not job.done() and await job.finished.wait_async(seen, part)
+            if job.done():
+                return None
+            if (stuck := await job.deadlock()) is not None or notified:
+                return stuck
+    return None
 
-    def notify(_: object) -> None:
-        finished.notify()
 
-    task.add_done_callback(notify)
-    try:
-        await finished.wait_async(0, limit)
-    finally:
-        task.remove_done_callback(notify)
+def _parts(limit: float | None) -> Iterator[float | None]:
+    """Yield how long to wait each time before looking whether a run can still end, in seconds of the loop's time."""
+    if limit is not None:
+        yield limit * _FIRST_LOOK
+        yield from [limit * (1 - _FIRST_LOOK) / _PARTS] * _PARTS
+    elif clock_of(running_loop()) is monotonic:
+        yield from chain([_LOOK, 10 * _LOOK], repeat(100 * _LOOK))
+    else:
+        yield None  # a clock that jumps would never come to rest: there one is told
+
+
+async def _wait(job: Job, limit: float) -> None:
+    """Wait for a job; in real time where the clock of the loop was patched."""
+    seen = job.finished.count
+    for _ in range(_PARTS):
+        if job.done() or await job.finished.wait_async(seen, limit / _PARTS):
+            return
 
 
 class SavedScripts:
@@ -107,15 +143,6 @@ def saved_scripts() -> Iterator[SavedScripts]:
         yield scripts
     finally:
         scripts.finish()
-
-
-def error_of(task: asyncio.Task[Any]) -> BaseException | None:
-    """Return the exception that ended a task; None if it returned or is still running."""
-    if not task.done():
-        return None
-    if task.cancelled():
-        return asyncio.CancelledError()
-    return task.exception()
 
 
 async def failed_check(check: Check | None) -> tuple[Problem, ...]:
@@ -157,13 +184,19 @@ def _failed(error: Exception) -> Problem:
     )
 
 
-def raise_or_warn(result: SweepResult) -> SweepResult:
-    """Raise if something was wrong, warn if points could not be visited, and return the result.
+def raise_or_warn(result: SweepResult, settings: Settings) -> SweepResult:
+    """Raise if something was wrong, warn if nothing, or less than was asked for, was tested; return the result.
 
     Raises:
         SweepError: something was wrong.
     """
     result.raise_if_bad()
-    if not result.steady:
-        warnings.warn(f"{result.title}: {result.unsteadiness()}", SweepWarning, stacklevel=3)
+    unasked = result.left_out_note if settings.limits_unasked else ""
+    warn(result.title, result.emptiness(), result.unsteadiness(), unasked)
     return result
+
+
+def warn(title: str, *notes: str) -> None:
+    """Warn of what a sweep did not test, where its caller called it."""
+    for note in filter(None, notes):
+        warnings.warn(f"{title}: {note}", SweepWarning, stacklevel=4)

@@ -22,6 +22,10 @@ ProgressCallback: TypeAlias = Callable[[int, int], None]
 
 #: How often a point is tried that a run did not reach: sockets and threads do not wake code the same way twice.
 TRIES = 3
+#: How many points a sweep visits unless it is told otherwise. Each run plays the code from its start, so a coroutine
+#: with n points takes time as n squared: some seconds for 1,000, some minutes for 10,000, hours for 100,000.
+MAX_POINTS = 10_000
+_SHOWN = 3  # numbers of points in a message, before the last one
 _LOG = logging.getLogger("pytest_mockstream.sweep")
 _LOG_INTERVAL = 2.0
 
@@ -48,7 +52,7 @@ class Settings:
     grace: float = 0.2
     ignore: tuple[str, ...] = ()
     point: int | None = None
-    max_points: int | None = None
+    max_points: int | None = MAX_POINTS
     patience: float = 1.5
     progress: ProgressCallback | None = None
 
@@ -78,6 +82,26 @@ class Settings:
         if self.max_points == 1:
             return (1,)
         return [1 + round(i * (count - 1) / (self.max_points - 1)) for i in range(self.max_points)]
+
+    def left_out(self, count: int) -> str:
+        """Return which points are not visited, and how to visit them; "" if all are."""
+        chosen = self.chosen(count)
+        if len(chosen) == count:
+            return ""
+        text = f"{count - len(chosen)} of {count} points were left out"
+        if self.point is not None:
+            return f"{text} (point={self.point})."
+        listed = [*map(str, chosen[:_SHOWN]), *(["..."] if len(chosen) > _SHOWN + 1 else [])]
+        listed += [str(chosen[-1])] if len(chosen) > _SHOWN else []
+        return (
+            f"{text} (max_points={self.max_points}); visited: {', '.join(listed)}."
+            " max_points=None visits all, point=N one alone."
+        )
+
+    @property
+    def limits_unasked(self) -> bool:
+        """Whether points are left out because nobody has said how many to visit."""
+        return self.point is None and self.max_points == MAX_POINTS
 
     def with_progress(self, points: Sequence[int], title: str) -> Iterator[int]:
         """Yield points, and report how many are done: to ``progress`` after each, or to the log every other second."""

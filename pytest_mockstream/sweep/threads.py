@@ -19,6 +19,7 @@ from typing import Unpack
 
 from pytest_mockstream._base.clock import monotonic
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.loops import running_loop
 from pytest_mockstream.leaks import frames_of_thread
 from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.script.steps import Fault
@@ -26,11 +27,13 @@ from pytest_mockstream.script.steps import Fault
 from .break_plan import BreakPlan
 from .broken import DEFAULT_FAULTS, Break, Interruption, StandIn, fault_of, faults_of, installed
 from .leak_watch import LeakWatch, end_stream
+from .outcomes import OutcomeWatch
 from .positions import describe, first_user_line
 from .problem import Problem, hung
 from .result import SweepResult
 from .runs import SavedScripts, failed_sync_check, raise_or_warn, saved_scripts
 from .settings import TRIES, SweepKeywords, function_of, name_of, settings_of, shares_keywords
+from .told import sweep_told, tell_run
 
 _LAST_WAIT = 1.0  # seconds for a run that hangs to end after its streams were cancelled
 _LOOK_AT_GATE = 0.02  # seconds to wait at the gate before looking whether the run is over
@@ -45,9 +48,13 @@ def sweep_threads(
     *,
     faults: Iterable[Fault | type[Fault] | Interruption] = _DEFAULT_FAULTS,
     raises: type[BaseException] | tuple[type[BaseException], ...] = Exception,
+    shown: Callable[[], object] | None = None,
     **keywords: Unpack[SweepKeywords],
 ) -> SweepResult:
     """Run a function once for each place where a stream that it reads can end early, and check how it ends.
+
+    What is checked is what ``sweep_faults`` checks. Nobody but the code under test can say what a stream that another
+    thread closes or cancels should lead to: after that, no finding is told.
 
     Args:
         function: called once for each run, in a thread of its own.
@@ -55,6 +62,7 @@ def sweep_threads(
         faults: as for ``sweep_faults``, and also ``"close"`` and ``"cancel"``: another thread does that to the stream
             while its reader waits for a chunk. A stream that was closed just ends, so completing is right there.
         raises: what the function must end in. A failed assertion counts only if it is named here.
+        shown: returns what the user sees at the end of a run, where that is not what the function returns or prints.
         **keywords: those that all sweeps share; ``help(sweep_cancellation)`` describes each. Here ``check`` is never
             awaited, and ``patience`` is in seconds of real time.
 
@@ -68,12 +76,18 @@ def sweep_threads(
         BaseException: whatever the first run, whose streams are whole, raises.
     """
     settings = settings_of(sweep_threads, keywords)
+    if running_loop() is not None:
+        raise ScriptError(
+            "sweep_threads blocks the event loop that runs here: call it in a test that is not async, or sweep an async"
+            " function with sweep_cancellation or sweep_faults"
+        )
     function = function_of(function, "function")
+    watch = OutcomeWatch(function, None if shown is None else function_of(shown, "shown"))
     title = f"sweep_threads of {name_of(function)}"
     faults = faults_of(faults, thread_fault_of)
     plan = BreakPlan(title=title, client=client, faults=faults, raises=raises, settings=settings)
-    with saved_scripts() as scripts:
-        return raise_or_warn(_Sweep(function, plan, scripts).result())
+    with saved_scripts() as scripts, sweep_told("threads", title):
+        return raise_or_warn(_Sweep(function, watch, plan, scripts).result(), settings)
 
 
 def thread_fault_of(value: object) -> Fault | Interruption:
@@ -117,6 +131,7 @@ class _Worker:
 @dataclass(slots=True)
 class _Sweep:
     function: Callable[[], object]
+    outcomes: OutcomeWatch
     plan: BreakPlan
     scripts: SavedScripts
     limit: float = 0.0  # seconds that a run may take
@@ -135,9 +150,11 @@ class _Sweep:
     def _run_whole(self) -> tuple[StandIn, tuple[Problem, ...]]:
         """Do the first run, with whole streams; what it raises goes to the caller."""
         stand_in, began = StandIn(), monotonic()
+        tell_run()
         with installed(self.plan.playbook, stand_in), LeakWatch(self.plan.settings) as watch:
-            worker = _Worker(self.function)
-            worker.thread.join()
+            with self.outcomes.printing():
+                worker = _Worker(self.function)
+                worker.thread.join()
             self.limit = monotonic() - began + self.plan.settings.patience
         if worker.error is not None:
             raise worker.error
@@ -145,13 +162,16 @@ class _Sweep:
             worker.returned.close()
             msg = f"{name_of(self.function)} is async: sweep it with sweep_cancellation or sweep_faults"
             raise TypeError(msg)
+        self.outcomes.keep_whole(worker.returned)
         return stand_in, watch.problems
 
     def _visit(self, number: int, at: Break) -> bool:
         """Do one run with one stream broken, and note what was wrong with it; return whether it reached the break."""
         self.scripts.rewind()
         stand_in = StandIn(at.script, at.answer)
-        with installed(self.plan.playbook, stand_in), LeakWatch(self.plan.settings) as watch:
+        tell_run()
+        printing = self.outcomes.printing()
+        with installed(self.plan.playbook, stand_in), LeakWatch(self.plan.settings) as watch, printing:
             worker = _Worker(self.function)
             problems = self._wait_for_end(worker, at, stand_in, watch.opened)
         if stand_in.reached:
@@ -167,13 +187,21 @@ class _Sweep:
             _interrupt(worker, at.fault, stand_in, deadline)
         if worker.finished.wait(max(0.0, deadline - monotonic())):
             worker.thread.join()
-            return self.plan.judge(at, worker.error, worker.returned)
+            return self._judge(worker, at, stand_in, opened)
         problem = hung(self.limit, describe(first_user_line(frames_of_thread(worker.thread))), at.fault)
         for request in opened:
             end_stream(request, "cancel")
         if not worker.finished.wait(_LAST_WAIT):
             self.plan.stopped = "The sweep stopped there: the thread could not be ended."
         return (problem,)
+
+    def _judge(self, worker: _Worker, at: Break, stand_in: StandIn, opened: list[Request]) -> tuple[Problem, ...]:
+        problems = self.plan.judge(at, worker.error, worker.returned)
+        if isinstance(at.fault, str) or not stand_in.reached:
+            return problems
+        outcome = self.outcomes.outcome(worker.error, worker.returned)
+        may_complete = self.plan.settings.allow_completion
+        return problems + self.outcomes.findings(opened, outcome, stand_in.whole_text, may_complete=may_complete)
 
 
 def _interrupt(worker: _Worker, how: Interruption, stand_in: StandIn, deadline: float) -> None:

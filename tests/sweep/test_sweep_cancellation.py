@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -19,6 +21,11 @@ from pytest_mockstream import (
     UnexpectedRequestError,
     sweep_cancellation,
 )
+from pytest_mockstream._base.collector import collect
+from pytest_mockstream.sweep import Settings
+from pytest_mockstream.sweep.jobs import in_this_loop
+from pytest_mockstream.sweep.probe import Jobs, ProbedRun
+from pytest_mockstream.sweep.runs import wait_for_end
 from sweep import planted
 from sweep.planted import line
 
@@ -361,11 +368,25 @@ async def test_run_that_goes_on_for_ever_is_ended_and_named() -> None:
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
-            await planted.pump()
+            while True:  # noqa: ASYNC110 - the bug
+                await asyncio.sleep(0.01)
 
     result = await failed(hangs, again=False)
 
     assert "it did not end within" in result.report()
+    assert "hangs: await asyncio.sleep(0.01)" in result.report()
+
+
+async def test_run_that_can_never_end_is_a_deadlock() -> None:
+    async def hangs() -> None:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            await planted.pump()
+
+    result = await failed(hangs, again=False)
+
+    assert "deadlock: nothing can happen any more:\n" in result.report()
     assert "pump: await asyncio.Event().wait()  # pump" in result.report()
 
 
@@ -414,10 +435,13 @@ async def test_coroutine_that_never_waits_has_no_points() -> None:
     async def quick() -> None:
         pass
 
-    result = await sweep_cancellation(quick)
+    with pytest.warns(SweepWarning) as warned:
+        result = await sweep_cancellation(quick)
 
     assert result.points == 0
-    assert str(result).endswith("\n  It never waits: there is no place where it could be cancelled.")
+    said = "It never waits: there is no place where it could be cancelled, so nothing was tested."
+    assert str(warned[0].message) == f"{result.title}: {said}"
+    assert str(result).endswith(f"\n  {said}")
 
 
 # Points, budget, progress.
@@ -432,14 +456,41 @@ async def test_one_point_is_run_alone() -> None:
     result = await sweep_cancellation(many, point=17)
 
     assert [visit.point for visit in result.visits] == [17]
-    assert "99 of 100 points were left out" in str(result)
+    assert str(result).endswith("99 of 100 points were left out (point=17).")
 
 
 async def test_budget_is_spread_evenly_and_says_what_it_left_out() -> None:
     result = await sweep_cancellation(many, max_points=4)
 
     assert [visit.point for visit in result.visits] == [1, 34, 67, 100]
-    assert "96 of 100 points were left out" in str(result)
+    left_out = "96 of 100 points were left out (max_points=4); visited: 1, 34, 67, 100."
+    assert str(result).endswith(f"{left_out} max_points=None visits all, point=N one alone.")
+
+
+@pytest.fixture
+def fewer_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let sweeps visit 10 points unless they are told otherwise: visiting the real number takes minutes."""
+    monkeypatch.setattr("pytest_mockstream.sweep.settings.MAX_POINTS", 10)
+    monkeypatch.setattr(
+        Settings.__init__, "__kwdefaults__", (Settings.__init__.__kwdefaults__ or {}) | {"max_points": 10}
+    )
+
+
+async def test_sweep_that_leaves_out_points_unasked_warns_of_it(fewer_points: None) -> None:
+    with pytest.warns(SweepWarning) as warned:
+        result = await sweep_cancellation(many)
+
+    assert len(result.visits) == 10
+    said = "90 of 100 points were left out (max_points=10); visited: 1, 12, 23, ..., 100."
+    assert str(warned[0].message) == f"{result.title}: {said} max_points=None visits all, point=N one alone."
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("asked", [{"max_points": None}, {"max_points": 4}, {"point": 17}])
+async def test_sweep_that_leaves_out_what_it_was_told_to_does_not_warn(
+    fewer_points: None, asked: dict[str, Any]
+) -> None:
+    await sweep_cancellation(many, **asked)
 
 
 async def test_points_that_a_run_does_not_come_by_are_told() -> None:
@@ -632,3 +683,66 @@ async def test_sweep_gives_the_same_result_again() -> None:
     results = [await sweep_cancellation(lambda: planted.closes(client)) for _ in range(2)]
 
     assert results[0].visits == results[1].visits
+
+
+def test_pause_of_the_whole_process_is_no_hang() -> None:
+    async def paused() -> None:
+        time.sleep(0.2)  # noqa: ASYNC251 - as the collector does
+        for _ in range(500):
+            await asyncio.sleep(0)
+
+    async def wait(jobs: Jobs) -> bool:
+        run = ProbedRun()
+        job = jobs.start(run, paused)
+        await wait_for_end(run, 0.05)
+        return job.done()
+
+    async def main() -> bool:
+        return await in_this_loop(wait)
+
+    assert asyncio.run(main())
+
+
+def runs_alive() -> int:
+    for _ in range(2):  # what one collection frees may be what held the rest
+        collect()
+    return sum(isinstance(held, ProbedRun) for held in gc.get_objects())
+
+
+async def test_runs_are_gone_when_a_sweep_is_over() -> None:
+    before = runs_alive()
+
+    await sweep_cancellation(many, max_points=10)
+
+    assert runs_alive() <= before + 1  # the last one may still be on its way
+
+
+class ClosesItself:
+    """A client that an earlier test forgot: as those of several SDKs do, it closes itself when the collector comes."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        asyncio.get_running_loop().create_task(self.close())
+
+    async def close(self) -> None:
+        await asyncio.create_task(planted.step())
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_a_finaliser_starts_is_no_part_of_a_run(late: bool) -> None:
+    runs: list[int] = []
+
+    async def meets_the_collector_at_times() -> None:
+        runs.append(1)
+        if len(runs) in {1, 4}:
+            ClosesItself()
+            collect()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    result = await sweep_cancellation(meets_the_collector_at_times, late=late)
+
+    assert (result.points, result.steady) == (2, True)
+    assert [visit.child for visit in result.visits] == [None, None]

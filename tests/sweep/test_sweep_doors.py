@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -10,17 +11,27 @@ from typing import Any
 import pytest
 
 from pytest_mockstream import (
+    Citation,
     Disconnect,
+    End,
     ErrorEvent,
+    Failed,
+    Frame,
+    Interleave,
+    KeepAlive,
     Malformed,
     MockStreamClient,
     MockStreamSDK,
+    Reasoning,
+    Script,
     Stall,
     SweepError,
     SweepResult,
+    ToolCall,
     Truncate,
     sweep_cancellation,
     sweep_faults,
+    sweep_orders,
     sweep_threads,
 )
 
@@ -164,3 +175,89 @@ async def test_line_that_reads_the_sdk_is_named(mock_stream_sdk: MockStreamSDK) 
 
     assert str(result).splitlines()[-1].endswith("in chat: async for chunk in stream:")
     assert {visit.place.function for visit in result.visits if visit.place} == {"chat"}
+
+
+async def test_failed_response_is_a_fault_of_a_sweep(mock_stream_sdk: MockStreamSDK) -> None:
+    mock_stream_sdk.respond("one two")
+
+    async def takes_what_comes() -> str:
+        async with openai.AsyncOpenAI() as client:
+            stream = await client.responses.create(model="gpt", input="hi", stream=True)
+            async with stream:
+                return "".join([event.delta async for event in stream if event.type == "response.output_text.delta"])
+
+    with pytest.raises(SweepError) as caught:
+        await sweep_faults(takes_what_comes, mock_stream_sdk, faults=[Failed])
+
+    result = caught.value.result
+    assert isinstance(result, SweepResult)
+    assert [visit.what for visit in result.bad] == ["Failed before chunk {} of answer 1"] * 3
+
+
+SIGNED = (Reasoning("c", signature="s"), Citation("https://a.b"))
+REAL = Script(Interleave(ToolCall("f"), "a b"), *SIGNED, Frame({"x": 1}), End(), KeepAlive())
+
+
+async def test_steps_of_real_servers_pass_the_sweeps_of_a_loop(mock_stream_client: MockStreamClient) -> None:
+    mock_stream_client.respond(REAL, times=None)
+
+    async def read() -> str:
+        async with mock_stream_client.complete_stream("hi") as stream:
+            return await stream.aread()
+
+    cancelled = await sweep_cancellation(read)
+    broken = await sweep_faults(read, mock_stream_client, faults=[Disconnect])
+
+    assert cancelled.points > 0
+    assert broken.points == REAL.chunk_count == 8
+
+
+def test_steps_of_real_servers_pass_the_sweep_of_threads(mock_stream_client: MockStreamClient) -> None:
+    mock_stream_client.respond(REAL, times=None)
+
+    def read() -> str:
+        with mock_stream_client.complete_stream("hi") as stream:
+            return stream.read()
+
+    assert sweep_threads(read, mock_stream_client, faults=[Disconnect]).points == REAL.chunk_count
+
+
+# Orders.
+
+
+async def test_real_sdk_reads_two_streams_of_five_chunks_in_all_orders(mock_stream_sdk: MockStreamSDK) -> None:
+    mock_stream_sdk.respond("a b c d", times=2)
+    client = openai.AsyncOpenAI(max_retries=0)
+
+    async def ask(question: str) -> str:
+        stream = await client.chat.completions.create(
+            model="gpt-5", messages=[{"role": "user", "content": question}], stream=True
+        )
+        async with stream:
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+    async def session() -> None:
+        assert set(await asyncio.gather(ask("first"), ask("second"))) == {"a b c d"}
+
+    result = await sweep_orders(session)
+
+    assert (result.orders, result.is_complete) == (252, True)
+    await client.close()
+
+
+async def test_answers_that_are_not_streamed_come_in_all_orders(mock_stream_sdk: MockStreamSDK) -> None:
+    mock_stream_sdk.respond("one two", times=2)
+
+    client = openai.AsyncOpenAI(max_retries=0)
+
+    async def ask() -> str:
+        completion = await client.chat.completions.create(model="gpt-5", messages=MESSAGES)
+        return str(completion.choices[0].message.content)
+
+    async def session() -> None:
+        assert set(await asyncio.gather(ask(), ask())) == {"one two"}
+
+    result = await sweep_orders(session)
+
+    assert (result.orders, result.is_complete) == (2, True)
+    await client.close()

@@ -7,8 +7,11 @@ import pytest
 
 from pytest_mockstream import (
     Disconnect,
+    End,
     ErrorEvent,
+    Frame,
     HTTPError,
+    KeepAlive,
     Malformed,
     MockStreamClient,
     ScriptError,
@@ -205,6 +208,14 @@ async def test_tool_call_is_broken_within_its_arguments(mock_stream_client: Mock
     assert result.points == 5 * (1 + 5 + 1)
 
 
+async def test_frame_is_a_place_to_break(mock_stream_client: MockStreamClient) -> None:
+    mock_stream_client.respond("one ", Frame({"x": 1}), Frame({"y": 1}, chunks=0), "two", End(), KeepAlive())
+
+    result = await failed(lambda: planted.closes(mock_stream_client), mock_stream_client, faults=[Truncate])
+
+    assert [visit.chunk for visit in result.bad] == [1, 2, 3, 4]
+
+
 async def test_default_text_is_broken_too(mock_stream_client: MockStreamClient) -> None:
     result = await sweep_faults(
         lambda: planted.Waits(mock_stream_client).on_stream(), mock_stream_client, faults=[Malformed]
@@ -218,7 +229,7 @@ async def test_reply_that_is_not_streamed_is_broken_once(client: MockStreamClien
 
     assert [visit.what.format(visit.chunk) for visit in result.visits] == [
         "Disconnect instead of answer 1",
-        "ErrorEvent(message='no {', type=None) instead of answer 1",
+        "ErrorEvent(message='no {', type=None, code=None) instead of answer 1",
     ]
 
 
@@ -338,6 +349,8 @@ async def test_what_is_no_fault_is_named(faults: Any, message: str) -> None:
         ({"raises": "all"}, "raises='all': give an exception class, or a tuple of them"),
         ({"point": 21}, "point=21: the code under test has 20 points; give 1 to 20"),
         ({"max_points": 0}, "max_points=0: give a whole number >= 1"),
+        ({"max_points": 2.5}, "max_points=2.5: give a whole number >= 1"),
+        ({"max_points": "all"}, "max_points='all': give a whole number >= 1"),
     ],
 )
 async def test_argument_that_is_not_legal_is_named(
@@ -353,7 +366,8 @@ async def test_budget_is_spread_evenly(client: MockStreamClient) -> None:
     result = await sweep_faults(lambda: planted.Waits(client).on_stream(), client, max_points=3)
 
     assert [visit.point for visit in result.visits] == [1, 11, 20]
-    assert str(result).endswith("17 of 20 points were left out (max_points or point).")
+    left_out = "17 of 20 points were left out (max_points=3); visited: 1, 11, 20."
+    assert str(result).endswith(f"{left_out} max_points=None visits all, point=N one alone.")
 
 
 async def test_client_that_plays_no_scripts_is_named() -> None:

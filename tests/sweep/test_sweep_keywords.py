@@ -20,7 +20,7 @@ SHARED = {
     "grace": "float | str = 0.2",
     "ignore": "Iterable[str] = ()",
     "point": "int | None = None",
-    "max_points": "int | None = None",
+    "max_points": "int | None = 10000",
     "patience": "float | str = 1.5",
     "progress": "Callable[[int, int], None] | None = None",
 }
@@ -58,8 +58,8 @@ def test_help_of_one_sweep_describes_each_shared_keyword() -> None:
 CLIENT = MockStreamClient()
 CALLS: list[tuple[Callable[..., Any], list[str]]] = [
     (lambda **mistake: sweep_cancellation(do_nothing, **mistake), ["again", "late"]),
-    (lambda **mistake: sweep_faults(do_nothing, CLIENT, **mistake), ["faults", "raises"]),
-    (lambda **mistake: asyncio.to_thread(sweep_threads, do_nothing, CLIENT, **mistake), ["faults", "raises"]),
+    (lambda **mistake: sweep_faults(do_nothing, CLIENT, **mistake), ["faults", "raises", "shown"]),
+    (lambda **mistake: asyncio.to_thread(sweep_threads, do_nothing, CLIENT, **mistake), ["faults", "raises", "shown"]),
 ]
 
 

@@ -168,8 +168,10 @@ def test_test_that_fails_when_left_alone_fails_as_itself(pytester: pytest.Pytest
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("", "got nothing: give one of 'cancel' and 'faults'"),
-        ('"all"', "got 'all': give one of 'cancel' and 'faults'"),
+        ("", "got nothing: give one of 'cancel', 'faults' and 'orders'"),
+        ('"all"', "got 'all': give one of 'cancel', 'faults' and 'orders'"),
+        ('"orders", point=3', "unknown keyword 'point' for 'orders': give some of"),
+        ('"orders", late=0', "late=0: give a whole number >= 1"),
         (
             '"cancel", points=3',
             "unknown keyword 'points' for 'cancel': did you mean 'point'? give some of again, allow_completion, check",
@@ -235,3 +237,12 @@ def test_module_is_not_loaded_where_no_test_has_the_marker(pytester: pytest.Pyte
     pytester.makepyfile("import sys\ndef test_it(): assert 'pytest_mockstream.plugin.sweeps' not in sys.modules")
 
     pytester.runpytest_subprocess("-p", "no:looptime_plugin").assert_outcomes(passed=1)
+
+
+def test_cancellation_sweep_of_a_test_that_never_waits_warns(pytester: pytest.Pytester) -> None:
+    write(pytester, '"cancel"', "pass")
+
+    result = run(pytester, "-o", "mockstream_unused=allow", "-W", "default")
+
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*SweepWarning: *test_it: It never waits: *, so nothing was tested."])

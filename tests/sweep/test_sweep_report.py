@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import textwrap
 from typing import Any
 
@@ -66,7 +67,7 @@ async def test_leak_is_said_with_its_place_its_reason_and_what_to_do() -> None:
                         created at planted.py:{line(buggy, "here") - 1} in started_before_try
                         It waits for an event that nobody sets. Set the event, or cancel and await it.
           To exempt what is meant to live on: ignore=['sweep.planted.pump'].
-          2 of 3 points were left out (max_points or point).
+          2 of 3 points were left out (max_points=1); visited: 1. max_points=None visits all, point=N one alone.
           To run one alone: point=1.
         """
     )
@@ -87,7 +88,7 @@ async def test_clean_up_that_is_cancelled_is_said() -> None:
                         created at planted.py:{line(buggy, "here") - 4} in cleans_up_slowly
                         It waits for an event that nobody sets. Set the event, or cancel and await it.
           A clean-up that waits can be cancelled, too: do what must not be skipped before its first await, or put it in asyncio.shield().
-          2 of 3 points were left out (max_points or point).
+          2 of 3 points were left out (point=1).
           To run one alone: point=1.
         """
     )
@@ -119,7 +120,8 @@ async def test_lock_that_stays_held_is_said() -> None:
         sweep_cancellation of HoldsLock.run: 1 of 1 points visited in 1 runs, 1 bad
           1  BAD  cancelled at planted.py:{line(buggy, "here")} in HoldsLock.run: await asyncio.sleep(0)  # here
                     after this the code does not run any more, as when a lock is still held:
-                      it did not end within 0.5 s: it waits at planted.py:{line(buggy, "here") - 1} in HoldsLock.run: await self.lock.acquire()
+                      deadlock: nothing can happen any more:
+                        the task of HoldsLock.run waits for the lock, at planted.py:{line(buggy, "here") - 1} in HoldsLock.run: await self.lock.acquire()
           The sweep stopped there: nothing that comes later could be judged.
           To run one alone: point=1.
         """
@@ -192,6 +194,29 @@ async def test_table_shows_equal_neighbours_in_one_row() -> None:
         "sweep_cancellation of many: 100 of 100 points visited in 100 runs, all clean\n"
         f"  1-100  ok   cancelled at {HERE}:{many.__code__.co_firstlineno + 2} in many: await asyncio.sleep(0)"
     )
+
+
+@pytest.mark.parametrize(
+    ("max_points", "numbers"), [(2, "1, 100"), (4, "1, 34, 67, 100"), (10, "1, 12, ..., 100"), (99, "1-49, 51-100")]
+)
+async def test_points_that_were_left_out_are_not_in_a_row_of_the_table(max_points: int, numbers: str) -> None:
+    result = await sweep_cancellation(many, max_points=max_points)
+
+    assert str(result).splitlines()[1].startswith(f"  {numbers}  ok   cancelled at ")
+
+
+async def test_chunks_that_were_left_out_are_not_in_a_row_of_the_table(mock_stream_client: MockStreamClient) -> None:
+    mock_stream_client.respond("one two three four five")
+
+    async def salvages() -> None:
+        with contextlib.suppress(ConnectionError):
+            async with mock_stream_client.complete_stream("hi") as stream:
+                await stream.aread()
+
+    with pytest.raises(SweepError) as caught:
+        await sweep_faults(salvages, mock_stream_client, faults=[Disconnect], max_points=2)
+
+    assert "\n  1, 6  BAD  Disconnect before chunk 1, 6 of answer 1 at " in str(caught.value)
 
 
 async def test_second_cancellation_that_met_what_the_first_had_met_is_not_said_again() -> None:
