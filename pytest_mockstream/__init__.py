@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._base.errors import (
+        DeadlockError,
         LeakError,
         MalformedChunkError,
         MockStreamError,
         ProviderError,
+        RecordingError,
         ScriptError,
         StreamCancelled,
         StreamDisconnected,
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
     from .doors.in_process import MockStreamSDK
     from .doors.server import MockStreamServer as MockStreamServer  # not in __all__: it needs an extra
     from .leaks import Leak, LeakReport, leak_check
+    from .playbook.answers import CallTools, Echo, FromSchema, Json, Template
+    from .playbook.bad_calls import BadToolCall
+    from .playbook.findings import Finding
+    from .playbook.injected import Chaos, RateLimit
     from .playbook.request import Request
+    from .recordings import Recording
     from .script.chunks import (
         CompletedToolCall,
         Completion,
@@ -40,28 +47,50 @@ if TYPE_CHECKING:
     from .script.gate import Gate
     from .script.script import Script
     from .script.steps import (
+        Citation,
         Disconnect,
+        End,
         ErrorEvent,
+        Failed,
+        Frame,
         HTTPError,
+        Image,
+        Interleave,
         KeepAlive,
         Malformed,
         Reasoning,
         Refusal,
+        ServerTool,
         Stall,
         Text,
+        Together,
         ToolCall,
         Truncate,
         Wait,
     )
-    from .sweep import SweepResult, sweep_cancellation, sweep_faults, sweep_threads
+    from .sweep import OrdersResult, SweepResult, sweep_cancellation, sweep_faults, sweep_orders, sweep_threads
 
 __all__ = [
+    "BadToolCall",
+    "CallTools",
+    "Chaos",
+    "Citation",
     "CompletedToolCall",
     "Completion",
+    "DeadlockError",
     "Disconnect",
+    "Echo",
+    "End",
     "ErrorEvent",
+    "Failed",
+    "Finding",
+    "Frame",
+    "FromSchema",
     "Gate",
     "HTTPError",
+    "Image",
+    "Interleave",
+    "Json",
     "KeepAlive",
     "Leak",
     "LeakError",
@@ -72,12 +101,17 @@ __all__ = [
     "MockStreamClient",
     "MockStreamError",
     "MockStreamSDK",
+    "OrdersResult",
     "ProviderError",
+    "RateLimit",
     "Reasoning",
+    "Recording",
+    "RecordingError",
     "Refusal",
     "Request",
     "Script",
     "ScriptError",
+    "ServerTool",
     "Stall",
     "StreamCancelled",
     "StreamChunk",
@@ -86,7 +120,9 @@ __all__ = [
     "SweepError",
     "SweepResult",
     "SweepWarning",
+    "Template",
     "Text",
+    "Together",
     "ToolCall",
     "ToolCallDelta",
     "Truncate",
@@ -98,23 +134,29 @@ __all__ = [
     "leak_check",
     "sweep_cancellation",
     "sweep_faults",
+    "sweep_orders",
     "sweep_threads",
 ]
 
 _HOMES = {
     "script.chunks": "CompletedToolCall Completion StreamChunk ToolCallDelta Usage",
     "doors.client": "MockStream MockStreamClient",
-    "_base.errors": "LeakError MalformedChunkError MockStreamError ProviderError ScriptError StreamCancelled"
-    " StreamDisconnected StreamTimeout SweepError SweepWarning UnclosedStreamWarning UnexpectedRequestError"
-    " UnusedScriptError",
+    "_base.errors": "DeadlockError LeakError MalformedChunkError MockStreamError ProviderError RecordingError"
+    " ScriptError StreamCancelled StreamDisconnected StreamTimeout SweepError SweepWarning"
+    " UnclosedStreamWarning UnexpectedRequestError UnusedScriptError",
     "script.gate": "Gate",
+    "playbook.answers": "CallTools Echo FromSchema Json Template",
+    "playbook.bad_calls": "BadToolCall",
+    "playbook.findings": "Finding",
+    "playbook.injected": "Chaos RateLimit",
     "playbook.request": "Request",
+    "recordings": "Recording",
     "script.script": "Script",
-    "script.steps": "Disconnect ErrorEvent HTTPError KeepAlive Malformed Reasoning Refusal Stall Text ToolCall Truncate"
-    " Wait",
+    "script.steps": "Citation Disconnect End ErrorEvent Failed Frame HTTPError Image Interleave KeepAlive Malformed"
+    " Reasoning Refusal ServerTool Stall Text Together ToolCall Truncate Wait",
     "doors.in_process": "MockStreamSDK",
     "doors.server": "MockStreamServer",
-    "sweep": "SweepResult sweep_cancellation sweep_faults sweep_threads",
+    "sweep": "OrdersResult SweepResult sweep_cancellation sweep_faults sweep_orders sweep_threads",
     "leaks": "Leak LeakReport leak_check",
 }
 

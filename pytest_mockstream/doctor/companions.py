@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ def _loaded(*names: str) -> Callable[[pytest.Config], bool]:
 
 
 def _makes_loops(config: pytest.Config) -> bool:
-    return sys.version_info < (3, 14) and _loaded("looptime_plugin")(config)
+    return (3, 12) <= sys.version_info < (3, 14) and _loaded("looptime_plugin")(config)
 
 
 def _warns_on_import(config: pytest.Config) -> bool:
@@ -50,6 +51,15 @@ def _closes_loopback(config: pytest.Config) -> bool:
     if hosts is None:
         return bool(config.getoption("disable_socket", False))
     return not {"127.0.0.1", "localhost"} & {host.strip() for host in str(hosts).split(",")}
+
+
+def _takes_tests_of_trio(config: pytest.Config) -> bool:
+    """Tell whether pytest-asyncio's auto mode meets tests that another plugin runs on trio."""
+    if not _loaded("asyncio", "pytest_asyncio.plugin")(config):
+        return False
+    mode = config.getoption("asyncio_mode", None) or config.getini("asyncio_mode")
+    runs_trio = _loaded("trio")(config) or (_loaded("anyio")(config) and find_spec("trio") is not None)
+    return mode == "auto" and runs_trio
 
 
 def _stands_in_for_threads(_config: pytest.Config) -> bool:
@@ -66,10 +76,17 @@ COMPANIONS = (
         remedy="Use mock_stream_sdk, or run tests with mock_stream_server in a process that gevent has not patched.",
     ),
     _Companion(
-        distribution="looptime",  # 0.9, on Python 3.11 to 3.13
+        distribution="pytest-asyncio",  # 1.5, with pytest-trio 0.8 and anyio 4.16
+        is_here=_takes_tests_of_trio,
+        does='its auto mode takes every async test for its own: @pytest.mark.trio ends in "ValueError: a coroutine was'
+        ' expected, got None", and @pytest.mark.anyio runs on asyncio twice',
+        remedy="`asyncio_mode = strict` in the ini file if tests are to run on trio.",
+    ),
+    _Companion(
+        distribution="looptime",  # 0.9, on Python 3.12 and 3.13
         is_here=_makes_loops,
-        does="its plugin makes an event loop for each test that is not async: Python 3.12 and 3.13 warn of it, which"
-        " fails the test where warnings are errors, and the leak check finds it where it looks for loops",
+        does="its plugin makes an event loop for each test that is not async: Python warns of it, which fails the test"
+        " where warnings are errors",
         remedy="`-p no:looptime_plugin` in addopts, unless tests use its marker; its loop is there without the plugin.",
     ),
     _Companion(

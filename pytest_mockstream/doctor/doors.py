@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from pytest_mockstream import MockStreamError, MockStreamSDK
+from pytest_mockstream.wire import UPLOADS
 
 from . import libraries, sdks
 from .installed import applies, canonical, requirements_of, version_of
@@ -43,6 +44,7 @@ def look() -> Iterator[Entry]:
         for name in sdks.BUILT_ON_OTHERS:
             if _is_here(name):
                 yield _indirect_entry(name, reached)
+        yield _uploads_entry()
 
 
 _DOORS = (
@@ -57,6 +59,15 @@ _DOORS = (
         data={"kind": "door", "works": True},
     ),
 )
+
+
+def _uploads_entry() -> Entry:
+    names = [upload.name for upload in UPLOADS]
+    return Entry(
+        name="background uploads",
+        says=f"answered in silence, and no requests of a test: {', '.join(names)}",
+        data={"kind": "uploads", "dropped": names},
+    )
 
 
 def _is_here(distribution: str) -> bool:

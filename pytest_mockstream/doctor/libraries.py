@@ -46,6 +46,12 @@ def _ask_urllib3(url: str) -> None:
         pool.request("GET", url)
 
 
+def _ask_botocore(url: str) -> None:
+    session = import_module("botocore.httpsession").URLLib3Session(timeout=_TIMEOUT)
+    session.send(import_module("botocore.awsrequest").AWSRequest("GET", url).prepare())
+    session.close()
+
+
 #: By distribution; what Python brings is under its module's name.
 ASKS: dict[str, Callable[[str], object]] = {
     "httpx": _ask_httpx("httpx"),
@@ -55,6 +61,7 @@ ASKS: dict[str, Callable[[str], object]] = {
     "aiohttp": _ask_aiohttp,
     "requests": _ask_requests,
     "urllib3": _ask_urllib3,
+    "botocore": _ask_botocore,
     "urllib.request": ask_urllib,
 }
 OF_PYTHON = {"urllib.request"}

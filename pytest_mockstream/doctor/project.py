@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_mockstream._base.errors import ScriptError
+from pytest_mockstream._base.paths import relative
 from pytest_mockstream.plugin.settings import parse_level, resolve
 
 from .companions import companions_in
@@ -158,7 +159,7 @@ def _source_of_ini(config: pytest.Config, name: str) -> str:
 
 
 def _file(config: pytest.Config) -> str:
-    return "no file" if config.inipath is None else os.path.relpath(config.inipath, Path.cwd())
+    return "no file" if config.inipath is None else relative(str(config.inipath), str(Path.cwd()))
 
 
 def _entry(name: str, value: Any, source: str) -> Entry:

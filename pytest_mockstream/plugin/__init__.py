@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_mockstream._base import OrderMemory, before_a_door, order_memories
 from pytest_mockstream._base.errors import UnclosedStreamWarning
 
 from . import hookspecs
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _MARKERS = (
-    "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, unused): settings of this test's"
-    " fake LLM streams; they win over the command line and the ini file.",
-    'mockstream_sweep("cancel" or "faults", ...): run this test once for each place where it can be cancelled, or where'
-    " its stream can break, its fixtures are set up only once; keywords are those of sweep_cancellation and"
-    " sweep_faults.",
+    "mockstream(delay, ttft, jitter, seed, tokens_per_second, producer, buffer_size, passthrough, provider, unused,"
+    " findings, record, replay_speed, trace): settings of this test's fake LLM streams; they win over the command line"
+    " and the ini file.",
+    'mockstream_sweep("cancel", "faults" or "orders", ...): run this test once for each place where it can be'
+    " cancelled, or where its stream can break, or for each order in which things can arrive, its fixtures are set up"
+    " only once; keywords are those of sweep_cancellation, sweep_faults and sweep_orders.",
+    "mockstream_recorded(path=None, speed=0, match=None, frames=False): play the recording of this test, or the one at"
+    " this path, in place of the provider; --mockstream-record=missing makes it.",
     "assert_no_leaks(grace, ignore, kinds, contain): check this test for leaks, even if the check is off or only warns:"
     " how long to wait; what to leave out (regular expressions for names, functions and creating functions; with the"
     " prefix stack: any function in the stack); which kinds to look for (task, thread, stream, asyncgen, coroutine,"
@@ -43,6 +48,10 @@ _MARKERS = (
     "expect_leak(kind, match): this test must leak something of this kind whose name, creating function or diagnosis"
     " matches this regular expression; it fails otherwise.",
 )
+_ORDERS = pytest.StashKey[Callable[[], OrderMemory]]()
+_EXPLORERS = ("detangle", "simloom", "simloop")
+_GUESTS = "mockstream-guests"
+_GUARD = pytest.StashKey[Callable[[], None]]()
 _MARKER_NAMES = frozenset(text.partition("(")[0] for text in _MARKERS)
 
 
@@ -61,11 +70,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    guard: Callable[[], None] = partial(_put_up_guard, config)
+    config.stash[_GUARD] = guard
+    before_a_door.append(guard)
+    memory: Callable[[], OrderMemory] = partial(_order_cache, config)
+    config.stash[_ORDERS] = memory
+    order_memories.append(memory)
     settings = {setting.name: setting.default for setting in SETTINGS}
     if _says_something(config):
         from . import in_force
 
         settings = vars(in_force.of_run(config))
+        if settings["record"] != "none":
+            from .recordings import begin
+
+            begin(config, settings["record"])
+    if settings["report"] is not None:
+        from .run_report import register as write_report
+
+        write_report(config, settings["report"], settings["leaks"], settings["grace"])
     if settings["leaks"] == "off":
         from .tracebacks import TracebacksAsBefore
 
@@ -73,11 +96,41 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         from .leak_check import register  # it brings asyncio, which runs without the check need not load
 
-        register(config, settings["leaks"], settings["grace"], settings["report"], settings["known"])
+        register(config, settings["leaks"], settings["grace"], settings["known"])
+    if settings["trace"] != "off":
+        from .trace import record
+
+        record(config, settings["trace"])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (guard := config.stash.get(_GUARD, None)) is not None:
+        before_a_door.remove(guard)
+        order_memories.remove(config.stash[_ORDERS])
+
+
+def _order_cache(config: pytest.Config) -> OrderMemory:
+    from .order_cache import OrderCache
+
+    return OrderCache(config)
+
+
+def _put_up_guard(config: pytest.Config) -> None:
+    from .guard import GuardPlugin
+
+    GuardPlugin.register(config)
 
 
 def _says_something(config: pytest.Config) -> bool:
     return any(config.getoption(s.flag) is not None or config.getini(s.ini) is not None for s in SETTINGS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """Take what workers tell of traces: a marker may ask for one in a test that this process never sees."""
+    from .trace_summary import TraceSummary
+
+    TraceSummary.register(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,6 +155,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from .markers import read
 
         read(config, found)
+    if any(explorer in sys.modules for explorer in _EXPLORERS) and not config.pluginmanager.has_plugin(_GUESTS):
+        from .guests import GuestPlugin
+
+        config.pluginmanager.register(GuestPlugin(), _GUESTS)
+    if "looptime" in sys.modules and not config.pluginmanager.has_plugin("mockstream-deadlocks"):
+        from .deadlocks import DeadlockPlugin
+
+        config.pluginmanager.register(DeadlockPlugin(), "mockstream-deadlocks")
+    if "trio.testing" in sys.modules and not config.pluginmanager.has_plugin("mockstream-deadlocks-on-trio"):
+        from .deadlocks import DeadlockOnTrioPlugin
+
+        config.pluginmanager.register(DeadlockOnTrioPlugin(), "mockstream-deadlocks-on-trio")
 
 
 def _marked(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -119,6 +184,15 @@ def _marked(items: list[pytest.Item]) -> list[pytest.Item]:
         if inherited or any(mark.name in _MARKER_NAMES for mark in item.own_markers):
             found.append(item)
     return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    if "pytest_mockstream._base.redaction" not in sys.modules:  # nothing was recorded
+        return None
+    from .comparing import explained
+
+    return explained(config, op, left, right)
 
 
 @pytest.hookimpl(trylast=True)
@@ -146,10 +220,10 @@ def mock_stream_client(request: pytest.FixtureRequest) -> Iterator[MockStreamCli
 def mock_stream_sdk(request: pytest.FixtureRequest) -> Iterator[MockStreamSDK]:
     """Answers openai, anthropic and other SDKs in your unchanged code: mock_stream_sdk.respond("Hello").
 
-    No socket and no key: every client of httpx, httpx2 and aiohttp is answered in process, chunk by chunk, whenever it
-    was made, so that google-genai, ollama, litellm and what is built on them are answered, too. Queue scripts with
-    respond(...), look at .requests afterwards. The test fails if a script was never asked for, if a request came that
-    nothing is known of, or if a provider is reached any other way.
+    No socket and no key: every client of httpx, httpx2, aiohttp and urllib3 (requests, boto3) is answered in process,
+    chunk by chunk, whenever it was made, so that google-genai, ollama, litellm and what is built on them are answered,
+    too. Queue scripts with respond(...), look at .requests afterwards. The test fails if a script was never asked for,
+    if a request came that nothing is known of, or if a provider is reached any other way.
     """
     from .clients import sdk
 
@@ -170,10 +244,10 @@ def mock_stream_server(
 ) -> Iterator[MockStreamServer]:
     """A fake LLM provider over real HTTP, for any client or program: mock_stream_server.respond("Hello").
 
-    For the test's duration OPENAI_BASE_URL, ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL and OLLAMA_HOST lead to it, with
-    keys that are obviously fake; it listens on a socket of this machine. Queue scripts with respond(...), look at
-    .requests afterwards; .url and .base_url(...) say where it is. Streams that are still open when the test is over are
-    ended then.
+    For the test's duration OPENAI_BASE_URL, ANTHROPIC_BASE_URL, GOOGLE_GEMINI_BASE_URL, OLLAMA_HOST and CO_API_URL lead
+    to it, with keys that are obviously fake; it listens on a socket of this machine. Queue scripts with respond(...),
+    look at .requests afterwards; .url and .base_url(...) say where it is. Streams that are still open when the test is
+    over are ended then.
     """
     from .clients import server
 

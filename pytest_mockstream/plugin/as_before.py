@@ -7,7 +7,7 @@ which ends a suite with ``filterwarnings = error`` before its first test. No val
 one that means the same as none, ``"fixture-scope"``, is an error before pytest-asyncio 1.5. So the key stays unset, and
 this one warning is ignored. Other plugins and conftest files may put filters of their own in front as they configure.
 The last plugin to be registered is the first to configure, so ours is registered at once after pytest-asyncio: nobody
-can come between the two. Checked against pytest-asyncio 1.1 to 1.5; what a later one words differently is shown.
+can come between the two. Checked against pytest-asyncio 1.2 to 1.5; what a later one words differently is shown.
 
 PYTEST_DONT_REWRITE: it has no asserts, and every run loads it.
 """

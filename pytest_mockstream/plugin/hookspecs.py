@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_mockstream.leaks import Leak, LeakReport
+    from pytest_mockstream.recordings import Recording
 
     from .settings import Settings
 
@@ -44,4 +45,16 @@ def pytest_mockstream_leaks_found(report: LeakReport, item: pytest.Item) -> None
     Args:
         report: all of it.
         item: the test that is blamed.
+    """
+
+
+@pytest.hookspec
+def pytest_mockstream_scrub(recording: Recording) -> None:
+    """Take out of a recording what nobody is to see, before it is looked through and written.
+
+    Keys of known shapes, and the values of environment variables whose names end in KEY, TOKEN, SECRET or PASSWORD, are
+    out of it already. What is changed here is what is written; a changed ``request`` needs the key that is its own.
+
+    Args:
+        recording: its ``replies`` can be changed, added to and removed.
     """

@@ -27,36 +27,31 @@ from pytest_mockstream.leaks import OWNER, LeakWatch, Owner, Policy, Scope, sees
 from .leak_plan import Plan
 
 if TYPE_CHECKING:
-    import asyncio
-
-    from pytest_mockstream.leaks import Leak
+    from pytest_mockstream._base.loops import Loop
+    from pytest_mockstream.leaks import Ignore, Leak
 
     from .leak_verdict import Verdicts
 
 _PARAMETER = "get_direct_param_fixture_func"  # of pytest's own: a parameter is a fixture there, and starts nothing
 _DISTRIBUTORS = ("dsession", "pytest_forked")  # they run tests in other processes, of xdist and of pytest-forked
+_REPORT = "mockstream-notes"
+_LOOPTIME = "looptime_plugin"  # it takes virtual time from a loop as soon as a test has run
 _PLAN = pytest.StashKey[Plan]()
 
 
-def register(config: pytest.Config, mode: str, grace: float, report: str | None, known: str | None) -> None:
+def register(config: pytest.Config, mode: str, grace: float, known: str | None) -> None:
     """Switch the leak check on.
 
     Args:
         config: of the run.
         mode: ``"error"`` or ``"warn"``.
         grace: seconds.
-        report: where to write the JSON report, or None.
         known: the file of known leaks, or None.
 
     Raises:
-        pytest.UsageError: the ini file says what is not legal, the report cannot be written, or the known leaks cannot
-            be read.
+        pytest.UsageError: the ini file says what is not legal, or the known leaks cannot be read.
     """
-    check = LeakPlugin(config, mode, plan_of(config, grace), report)
-    if report is not None and not hasattr(config, "workerinput"):
-        from .leak_summary import check_writable
-
-        check_writable(report)
+    check = LeakPlugin(config, mode, plan_of(config, grace))
     if known is not None or config.getoption("mockstream_known_update"):
         check.verdicts().know(known)
     config.pluginmanager.register(check, "mockstream-leaks")
@@ -83,26 +78,26 @@ class LeakPlugin:
         config: of the run.
         mode: ``"error"`` or ``"warn"``; ``"off"`` where only tests that ask for it are judged.
         default: how a test without markers is judged.
-        report: where to write the JSON report, or None.
         watch: sees what is started.
         sees: which kinds of leaks can be seen.
         item: the test on stage.
         plan: how it is judged.
         wide_plans: how wider fixtures are judged, by the label of their owners.
         left_open: requests whose streams failed a test, until they are ended.
+        used_ignores: those that something was left out for, until somebody takes note of them.
     """
 
-    def __init__(self, config: pytest.Config, mode: str, default: Plan, report: str | None) -> None:
+    def __init__(self, config: pytest.Config, mode: str, default: Plan) -> None:
         self.config = config
         self.mode = "warn" if config.getoption("usepdb", default=False) else mode
         self.default = default
-        self.report = report
         self.watch = LeakWatch(closing=self._streams_in)
         self.sees: dict[str, bool] = {}
         self.item: pytest.Item | None = None
         self.plan = default
         self.wide_plans: dict[str, Plan] = {}
         self.left_open: list[Any] = []
+        self.used_ignores: set[Ignore] = set()
         self._verdicts: Verdicts | None = None
         self._optional = default.optional_kinds
         self._plans_differ = False
@@ -132,6 +127,8 @@ class LeakPlugin:
             pytest.UsageError: it is not, where it has to be.
         """
         self.watch.start()
+        if self.config.pluginmanager.has_plugin(_LOOPTIME):
+            self._note_clocks()
         if not self.sees:
             seen = sees(self.watch)
             if not all(seen.values()):
@@ -139,6 +136,12 @@ class LeakPlugin:
             self.sees = {**seen, "streams": True}
             if not all(seen.values()):
                 self.verdicts().say_blind()
+
+    def _note_clocks(self) -> None:
+        from .leak_clocks import ClockNotes
+
+        if not self.config.pluginmanager.has_plugin("mockstream-clocks"):
+            self.config.pluginmanager.register(ClockNotes(self.watch), "mockstream-clocks")
 
     def stop(self) -> None:
         """Stop watching."""
@@ -155,8 +158,8 @@ class LeakPlugin:
         self.start()
         if self._optional:
             self.verdicts().look_for_kinds()
-        if self.report is not None:
-            self.verdicts().register_summary()
+        if self.config.pluginmanager.has_plugin(_REPORT):
+            self.verdicts()  # loaded only once something leaks, it would give that time to end
         if any(map(self.config.pluginmanager.hasplugin, _DISTRIBUTORS)):
             self.verdicts().collect()
 
@@ -350,7 +353,7 @@ class LeakPlugin:
         newly = self.newly_open()
         return self.verdicts().open_streams(newly) if newly else []
 
-    def _streams_in(self, loop: asyncio.AbstractEventLoop) -> Callable[[], list[Leak]]:
+    def _streams_in(self, loop: Loop) -> Callable[[], list[Leak]]:
         if not (newly := self.newly_open()):
             return list
         self._hold_collector()

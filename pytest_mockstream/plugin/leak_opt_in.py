@@ -29,7 +29,7 @@ class OptIn:
     def __init__(self, config: pytest.Config) -> None:
         settings = in_force.of_run(config)
         self._plugins = config.pluginmanager
-        self.check = LeakPlugin(config, "off", plan_of(config, settings.grace), settings.report)
+        self.check = LeakPlugin(config, "off", plan_of(config, settings.grace))
         self.check.start()
         self.check.watch.stop()
 

@@ -15,9 +15,9 @@ from pytest_mockstream._base.errors import ScriptError
 from pytest_mockstream.leaks import Leak
 
 from .known import Known, fingerprint, gone, load, noted, save
+from .run_extent import RunExtent
 
 FLAG, UPDATE = "--mockstream-known", "--mockstream-known-update"
-_PARTIAL = ("keyword", "markexpr", "deselect", "lf", "failedfirst", "stepwise")
 
 
 class Ratchet:
@@ -38,7 +38,7 @@ class Ratchet:
         self._updates = bool(config.getoption(UPDATE))
         self._is_new = self._updates and not self._path.exists()
         self._is_worker = hasattr(config, "workerinput")
-        self._is_partial = any(getattr(config.option, name, None) for name in _PARTIAL)
+        self._extent = RunExtent(config)
         self._leaks: list[dict[str, Any]] = []
         self._ran: set[str] = set()
         self._is_whole = False
@@ -60,21 +60,18 @@ class Ratchet:
         self._leaks += getattr(report, "mockstream_leaks", ())
 
     def pytest_deselected(self, items: Iterable[pytest.Item]) -> None:
-        if any(True for _ in items):
-            self._is_partial = True
+        self._extent.deselected(items)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        named = any("::" in str(arg) for arg in session.config.args)
-        ended = int(exitstatus) in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED} and not session.shouldfail
-        self._is_whole = ended and not named and not self._is_partial and not session.shouldstop
+        self._is_whole = self._extent.is_whole(session, exitstatus)
         if not self._updates or self._is_worker:
             return
         found = noted(leak for leak in self._leaks if leak["outcome"] == "known")
         if self._is_new:
             save(self._path, found.values())
             return
-        left = {entry.fingerprint for entry in self._gone()}
+        left = {entry.fingerprint for entry in self.gone()}
         save(self._path, [self._updated(entry, found) for key, entry in self._known.items() if key not in left])
 
     def _updated(self, entry: Known, found: dict[str, Known]) -> Known:
@@ -90,7 +87,7 @@ class Ratchet:
             reason=entry.reason,
         )
 
-    def _gone(self) -> list[Known]:
+    def gone(self) -> list[Known]:
         """Return the entries that leak no more, as far as this run can tell."""
         seen = {leak["fingerprint"] for leak in self._leaks}
         return gone(self._known.values(), seen, self._ran, self._root) if self._is_whole else []
@@ -107,22 +104,23 @@ class Ratchet:
         if self._is_new:
             entries = f"{len(lines_of)} {'entry' if len(lines_of) == 1 else 'entries'}"
             return [
-                f"{self._shown}: written, {entries}",
-                f'  put mockstream_known = "{self._shown}" into the ini file; then only new leaks fail',
+                f"{self.shown}: written, {entries}",
+                f'  put mockstream_known = "{self.shown}" into the ini file; then only new leaks fail',
             ]
-        lines = [f"{self._shown}: {len(lines_of)} of {len(self._known)} known lines leaked, {_times(len(known))}"]
+        lines = [f"{self.shown}: {len(lines_of)} of {len(self._known)} known lines leaked, {_times(len(known))}"]
         new = {leak["fingerprint"]: leak for leak in self._leaks if leak["outcome"] == "error"}
         if new and self._updates:
             lines += [f"  new, and not added: {leak['created_at'] or leak['name']}" for leak in new.values()]
-            lines.append(f"  to accept them, delete {self._shown} and write it anew")
-        no_more = self._gone()
+            lines.append(f"  to accept them, delete {self.shown} and write it anew")
+        no_more = self.gone()
         lines += [f"  gone: {entry.where} ({entry.kind})" for entry in no_more]
         if no_more:
             lines.append("  taken out" if self._updates else f"  take them out with {UPDATE}")
         return lines
 
     @property
-    def _shown(self) -> Path:
+    def shown(self) -> Path:
+        """The path of the file, for messages."""
         return self._path.relative_to(self._root) if self._path.is_relative_to(self._root) else self._path
 
 

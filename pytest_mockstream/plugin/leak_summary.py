@@ -1,15 +1,12 @@
-"""The leaks of one test in its report, and those of the whole run: the section at the end, and the JSON report.
+"""The leaks of one test in its report, and those of the whole run in a section at the end.
 
 It reads pytest's reports, made in this process or sent by workers, and looks at no task or thread.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,7 +52,7 @@ class Verdict:
         return report  # type: ignore[no-any-return] # a wrapper returns what it got
 
 
-class _Collector:
+class Collector:
     """Takes what reports carry.
 
     Attributes:
@@ -75,22 +72,17 @@ class _Collector:
             place, used, self.markers[exemption[0]] = exemption
             self.exemptions[place] = used or self.exemptions.get(place, False)
 
+    @property
+    def stale(self) -> list[str]:
+        """The places of exemptions that nothing needed in this run."""
+        return [place for place, used in self.exemptions.items() if not used]
+
 
 class LeakSummary:
-    """Collects the leaks of the run; in a worker of xdist it leaves that to the controller.
+    """Collects the leaks of the run; in a worker of xdist it leaves that to the controller."""
 
-    Args:
-        mode: ``"error"`` or ``"warn"``.
-        grace: seconds.
-        path: where to write the JSON report, or None.
-        sees: which kinds of leaks can be seen.
-    """
-
-    def __init__(self, mode: str, grace: float, path: str | None, sees: dict[str, bool]) -> None:
-        self._head = {"version": 1, "mode": mode, "grace": grace}
-        self._sees = sees
-        self._path = path
-        self._collector = _Collector()
+    def __init__(self) -> None:
+        self._collector = Collector()
         self.still_open: list[str] = []
 
     def collect(self, plugins: pytest.PytestPluginManager) -> None:
@@ -98,20 +90,8 @@ class LeakSummary:
         if not plugins.is_registered(self._collector):
             plugins.register(self._collector)
 
-    @property
-    def _stale(self) -> list[str]:
-        """The places of exemptions that nothing needed in this run."""
-        return [place for place, used in self._collector.exemptions.items() if not used]
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self._path is None or hasattr(session.config, "workerinput"):
-            return
-        content = {**self._head, "armed": self._sees, "leaks": self._collector.leaks, "stale": self._stale}
-        Path(self._path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self._collector.leaks and not self._stale:
+        if not self._collector.leaks and not self._collector.stale:
             return
         terminalreporter.section("leaks")
         for line in self._lines():
@@ -139,10 +119,7 @@ class LeakSummary:
     def _lines(self) -> list[str]:
         sites: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for leak in self._collector.leaks:
-            kept = leak["kept_by"]
-            place = leak["through"] or leak["created_at"] if kept else leak["created_at"]
-            key = (place, "" if kept else leak["created_in"], leak["kind"], leak["outcome"], leak["owner"], kept)
-            sites.setdefault(key, []).append(leak)
+            sites.setdefault(site_of(leak), []).append(leak)
         lines = []
         by_count = sorted(sites.items(), key=lambda site: -len(site[1]))
         for (place, function, kind, outcome, owner, kept), leaks in by_count:
@@ -156,8 +133,15 @@ class LeakSummary:
                 lines.append(f"    and {len(tests) - 3} more")
         markers = self._collector.markers
         lines += [f"still open at the end: {what}" for what in self.still_open]
-        lines += [f"{place}: its {markers[place]} is stale, it leaks no more" for place in self._stale]
+        lines += [f"{place}: its {markers[place]} is stale, it leaks no more" for place in self._collector.stale]
         return lines
+
+
+def site_of(leak: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what leaks that are told of together share: place, function, kind, outcome, owner, and who keeps them."""
+    kept = leak["kept_by"]
+    place = leak["through"] or leak["created_at"] if kept else leak["created_at"]
+    return place, "" if kept else leak["created_in"], leak["kind"], leak["outcome"], leak["owner"], kept
 
 
 _MANY = 3  # lines that leak; whoever has fewer mends them
@@ -168,24 +152,6 @@ def _is_undecided(config: pytest.Config) -> bool:
     return all(config.getoption(f"mockstream_{name}") is None for name in ("leaks", "known")) and all(
         config.getini(f"mockstream_{name}") is None for name in ("leaks", "known")
     )
-
-
-def check_writable(path: str) -> None:
-    """Raise ``UsageError`` if a file cannot be written, now and not when all tests have run."""
-    file = Path(path)
-    folder = file.parent
-    reason = None
-    if file.is_dir():
-        reason = "it is a folder"
-    elif not folder.is_dir():
-        reason = f"there is no folder {str(folder)!r}"
-    elif not os.access(file if file.exists() else folder, os.W_OK):
-        reason = "permission is denied"
-    if reason is not None:
-        msg = (
-            f"--mockstream-report={path!r} cannot be written, {reason}: give the path of a file in a folder that exists"
-        )
-        raise pytest.UsageError(msg)
 
 
 _LASTING = {

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from pytest_mockstream._base.loops import Loop, asyncio_loop
+from pytest_mockstream._base.wording import in_utf8, shortened
 from pytest_mockstream.leaks import (
     Leak,
     LeakReport,
@@ -104,7 +106,7 @@ class Verdicts:
         """Register what collects the leaks of the run."""
         check = self._check
         if self._summary is None:
-            self._summary = LeakSummary(check.mode, check.default.grace, check.report, check.sees)
+            self._summary = LeakSummary()
             check.config.pluginmanager.register(self._summary, "mockstream-leak-summary")
         return self._summary
 
@@ -123,7 +125,7 @@ class Verdicts:
 
     def open_streams(self, newly: Collection[Any]) -> list[Leak]:
         """Return the leaks among the streams that are open."""
-        for loop in {entry.loop for request in newly if (entry := _entry(request)).loop is not None}:
+        for loop in {loop for request in newly if (loop := asyncio_loop(_entry(request).loop)) is not None}:
             mine = [request for request in newly if _entry(request).loop is loop]
             take_turns(loop, partial(_are_over, mine))
         judged = [(request, _stream_leak(request)) for request in newly if request.state == "open"]
@@ -137,8 +139,8 @@ class Verdicts:
             _end_stream(request)
         self._check.left_open.clear()
 
-    def streams_in(self, loop: asyncio.AbstractEventLoop, newly: Collection[Any]) -> Callable[[], list[Leak]]:
-        """Look at the streams that play in a loop which is about to be closed.
+    def streams_in(self, loop: Loop, newly: Collection[Any]) -> Callable[[], list[Leak]]:
+        """Look at the streams that play in a loop, or a run of trio, which is about to be closed.
 
         Returns:
             What tells, once it is closed, which of them that has closed: its last act is to close the generators that
@@ -147,7 +149,8 @@ class Verdicts:
         # A closed client, an `aclosing` block or a generator that was dropped ends what it read a few turns later. Over
         # a socket, its other end has yet to see that.
         mine = [entry for request in newly if (entry := _entry(request)).loop is loop or entry.catch_up is not None]
-        take_turns(loop, lambda: all(entry.state != "open" for entry in mine))
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            take_turns(loop, lambda: all(entry.state != "open" for entry in mine))
         playing = [
             (request, _stream_leak(request)) for request in self._check.newly_open() if _entry(request).loop is loop
         ]
@@ -164,7 +167,9 @@ class Verdicts:
         check, plan = self._check, self.plan_of(leak)
         if check.mode == "off" and not plan.strict:
             return True
-        if leak.kind not in plan.kinds or matches(leak, plan.ignore):
+        used = [ignore for ignore in plan.ignore if matches(leak, (ignore,))]
+        if leak.kind not in plan.kinds or used:
+            check.used_ignores.update(used)
             return True
         if leak.name == _PRODUCER and check.newly_open():  # the stream that it feeds is what was left
             return True
@@ -193,14 +198,15 @@ class Verdicts:
             check.config.pluginmanager,
             [self._as_dict(leak, item.nodeid, report, outcome) for leak, outcome in found],
             exemption,
-            "\n".join(texts),
+            in_utf8("\n".join(texts)),
             failed=check.has_failed,
         )
         check.config.pluginmanager.register(verdict)
 
     def _as_dict(self, leak: Leak, test: str, report: LeakReport, outcome: str) -> dict[str, Any]:
         counts = {"tasks": list(report.counts.tasks), "threads": list(report.counts.threads)}
-        found = {"test": test, **leak.as_dict(), "counts": counts, "outcome": outcome}
+        said = {name: in_utf8(value) if isinstance(value, str) else value for name, value in leak.as_dict().items()}
+        found = {"test": test, **said, "counts": counts, "outcome": outcome}
         return found if self._ratchet is None else {**found, "fingerprint": self._ratchet.fingerprint(leak)}
 
     def _tell(self, item: pytest.Item, report: LeakReport) -> list[tuple[Leak, str]]:
@@ -228,7 +234,7 @@ class Verdicts:
 def _stream_leak(request: Any) -> Leak:
     return Leak(
         kind="stream",
-        name=f"{request.provider} {request.path} (request {request.number})",
+        name=f"{request.provider} {shortened(str(request.path))} (request {request.number})",
         created_at=request.opened_at,
         diagnosis=f"Its consumer read {_entry(request).amount_read()} and never closed it.",
         remedy=_entry(request).remedy,

@@ -23,6 +23,9 @@ def read(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
     for item in items:
         names = {marker.name for marker in item.iter_markers()}
         mistakes = [*_in_settings(item), *(_in_sweep(item) if "mockstream_sweep" in names else ())]
+        mistakes += _in_recorded(item) if "mockstream_recorded" in names else ()
+        if not mistakes and "mockstream" in names:
+            _trace(item)
         if (leaks := plugins.get_plugin("mockstream-leaks") or _opted_in(config, names)) is not None:
             mistakes += _in_leak_markers(item, leaks)
         if mistakes:
@@ -51,6 +54,14 @@ def _in_settings(item: pytest.Item) -> Iterator[str]:
         yield from (f"@pytest.mark.mockstream: {mistake}" for mistake in mistakes_in(marker))
 
 
+def _trace(item: pytest.Item) -> None:
+    said = [marker.kwargs["trace"] for marker in item.iter_markers("mockstream") if "trace" in marker.kwargs]
+    if said:
+        from .trace import trace_item
+
+        trace_item(item, said[0])
+
+
 def _in_sweep(item: pytest.Item) -> Iterator[str]:
     from .sweeps import SweepPlugin, prepare
 
@@ -61,6 +72,14 @@ def _in_sweep(item: pytest.Item) -> Iterator[str]:
     plugins = item.config.pluginmanager
     if not plugins.has_plugin("mockstream-sweep"):
         plugins.register(SweepPlugin(), "mockstream-sweep")
+
+
+def _in_recorded(item: pytest.Item) -> Iterator[str]:
+    from .recordings import mistakes_in
+
+    marker = item.get_closest_marker("mockstream_recorded")
+    if marker is not None:
+        yield from (f"@pytest.mark.mockstream_recorded: {mistake}" for mistake in mistakes_in(marker))
 
 
 def _in_leak_markers(item: pytest.Item, leaks: LeakPlugin) -> list[str]:

@@ -52,7 +52,50 @@ SETTINGS = (
         "inline",
     ),
     Setting("buffer_size", "how many chunks the producer may be ahead of its reader", "N", 100),
+    Setting(
+        "passthrough",
+        "hosts that tests may reach although a door is open, or was before: api.example.com, host:port, or .example.com"
+        " for all that end so",
+        "HOSTS",
+    ),
+    Setting(
+        "provider",
+        "whose dialect of OpenAI's format the doors speak, such as openrouter (default: as each request tells)",
+        "NAME",
+    ),
     Setting("unused", "what a script that was never played does to its test: error or allow", "WHAT", "error"),
+    Setting(
+        "findings",
+        "what a finding on how the code under test copes with failures does to its test: error or off",
+        "WHAT",
+        "off",
+    ),
+    Setting(
+        "record",
+        "recordings of real conversations: none plays them, missing records what is not there, all records anew, check"
+        " asks the providers again and compares",
+        "MODE",
+        "none",
+    ),
+    Setting(
+        "replay_speed",
+        "plays the gaps of recordings, so many times as fast: 1 as they were, 0 without gaps",
+        "FACTOR",
+        0.0,
+    ),
+    Setting(
+        "trace",
+        "writes a page that shows what happened, for no test (off), for each that failed (failed), or for all",
+        "WHICH",
+        "off",
+    ),
+    Setting(
+        "trace_dir",
+        "the folder of these pages; a relative path begins at the rootdir",
+        "PATH",
+        "mockstream-trace",
+        False,
+    ),
     Setting(
         "leaks",
         "what happens to a test that leaks a task, a thread or a stream: error, warn or off",
@@ -61,7 +104,13 @@ SETTINGS = (
         False,
     ),
     Setting("grace", "how long to wait for what a test left running to end by itself", "TIME", 0.2, False),
-    Setting("report", "write the leaks to this file, as JSON", "PATH", None, False),
+    Setting(
+        "report",
+        "write what became of leaks, streams and retries in this run to a file that ends in .html or .json",
+        "PATH",
+        None,
+        False,
+    ),
     Setting(
         "known",
         "file of known leaks (see --mockstream-known-update): only leaks that are not in it fail",
@@ -86,6 +135,8 @@ _EXIT_GRACE = "how long pytest waits at exit for a leaked thread that is not a d
 _PRECEDENCE = (
     "A keyword in the call wins over a marker, a marker over the command line, the command line over the ini file"
 )
+_FRAMES = "recordings also keep the frames as they came (default: false)"
+_MAX_AGE = "warn of recordings that are older when they are played, such as 90d (default: never)"
 _CONTAIN = "also cancel leaked tasks whose event loop stays open (default: false)"
 
 
@@ -100,4 +151,6 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("mockstream_leak_ignore", _LEAK_IGNORE, type="linelist", default=[])
     parser.addini("mockstream_leak_kinds", _LEAK_KINDS, type="args", default=[])
     parser.addini("mockstream_exit_grace", _EXIT_GRACE, type="string", default="")
+    parser.addini("mockstream_record_frames", _FRAMES, type="bool", default=False)
+    parser.addini("mockstream_record_max_age", _MAX_AGE, type="string", default="")
     parser.addini("mockstream_contain", _CONTAIN, type="bool", default=False)

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytest_mockstream._base.errors import ScriptError
-from pytest_mockstream._base.legal import duration, integer, one_of, rate
+from pytest_mockstream._base.legal import duration, hosts, integer, one_of, rate
 from pytest_mockstream.script.pacing import Pacing
 
 from .options import SETTINGS, Setting
+
+#: The formats of the report of a run, as its file's name tells them.
+REPORT_ENDINGS = (".json", ".html")
 
 
 def _path(value: object, name: str) -> str:
@@ -22,6 +25,28 @@ def _path(value: object, name: str) -> str:
         msg = f"{name}={value!r} is not a path"
         raise ScriptError(msg)
     return value
+
+
+def _report(value: object, name: str) -> str:
+    path = _path(value, name)
+    if not path.lower().endswith(REPORT_ENDINGS):
+        msg = f"{name}={path!r}: the ending says what is written, give {' or '.join(REPORT_ENDINGS)}"
+        raise ScriptError(msg)
+    return path
+
+
+def _hosts(value: object, name: str) -> tuple[str, ...]:
+    return hosts(value.replace(",", " ").split() if isinstance(value, str) else value, name)
+
+
+def _provider(value: object, name: str) -> str:
+    from pytest_mockstream.wire import DIALECTS  # loaded only where one is given
+
+    return one_of(*DIALECTS)(value, name)
+
+
+def _speed(value: object, name: str) -> float:
+    return 0.0 if value in {0, "0"} else rate(value, name)
 
 
 _PARSERS: dict[str, Callable[[object, str], Any]] = {
@@ -32,10 +57,17 @@ _PARSERS: dict[str, Callable[[object, str], Any]] = {
     "tokens_per_second": rate,
     "producer": one_of("inline", "background"),
     "buffer_size": integer(at_least=1),
+    "passthrough": _hosts,
+    "provider": _provider,
     "unused": one_of("error", "allow"),
+    "findings": one_of("error", "off"),
+    "record": one_of("none", "missing", "all", "check"),
+    "replay_speed": _speed,
+    "trace": one_of("off", "failed", "all"),
+    "trace_dir": _path,
     "leaks": one_of("error", "warn", "off"),
     "grace": duration,
-    "report": _path,
+    "report": _report,
     "known": _path,
 }
 
@@ -52,17 +84,31 @@ class Settings:
         pacing: delay, ttft, jitter, seed and tokens per second of streams that say nothing themselves.
         producer: ``"inline"`` or ``"background"``.
         buffer_size: how many chunks the producer may be ahead of its reader.
+        passthrough: hosts that the test reaches, or None.
+        provider: whose dialect of OpenAI's format the doors speak, or None.
         unused: ``"error"`` or ``"allow"``, for scripts that nobody asked for.
+        findings: ``"error"`` or ``"off"``, for what is wrong with how the code under test copes with failures.
+        record: ``"none"``, ``"missing"``, ``"all"`` or ``"check"``.
+        replay_speed: how many times as fast as they were the gaps of recordings are played; 0 leaves them out.
+        trace: ``"off"``, ``"failed"`` or ``"all"``: which tests get a page that shows what happened.
+        trace_dir: the folder of these pages, as it was given.
         leaks: ``"error"``, ``"warn"`` or ``"off"``.
         grace: seconds.
-        report: where to write the JSON report, or None.
+        report: where to write the report of the run, or None.
         known: the file of known leaks, or None.
     """
 
     pacing: Pacing
     producer: str
     buffer_size: int
+    passthrough: tuple[str, ...] | None
+    provider: str | None
     unused: str
+    findings: str
+    record: str
+    replay_speed: float
+    trace: str
+    trace_dir: str
     leaks: str
     grace: float
     report: str | None

@@ -23,6 +23,10 @@ from pytest_mockstream._base.errors import ScriptError, SweepError
 from pytest_mockstream._base.legal import unknown
 from pytest_mockstream.sweep import (
     DEFAULT_FAULTS,
+    ORDER_KEYWORDS,
+    FailedOrder,
+    OrderSettings,
+    OrdersResult,
     Settings,
     SweepKeywords,
     SweepResult,
@@ -33,12 +37,13 @@ from pytest_mockstream.sweep import (
     raises_of,
     sweep_cancellation,
     sweep_faults,
+    sweep_orders,
     sweep_threads,
     thread_fault_of,
 )
 
 _DOORS = ("mock_stream_client", "mock_stream_sdk", "mock_stream_server")
-_KINDS = ("cancel", "faults")
+_KINDS = ("cancel", "faults", "orders")
 _PLAN = pytest.StashKey["_Plan"]()
 _OF_ALL = SweepKeywords.__optional_keys__
 
@@ -69,12 +74,14 @@ def prepare(item: pytest.Item) -> None:
 def _parse(item: pytest.Item, marker: pytest.Mark) -> _Plan:
     if len(marker.args) != 1 or marker.args[0] not in _KINDS:
         given = ", ".join(map(repr, marker.args)) or "nothing"
-        msg = f"got {given}: give one of {' and '.join(map(repr, _KINDS))}"
+        msg = f"got {given}: give one of {', '.join(map(repr, _KINDS[:-1]))} and {_KINDS[-1]!r}"
         raise ScriptError(msg)
     _check_item(item)
     kind = marker.args[0]
     is_async = _is_async(item)
     keywords = dict(marker.kwargs)
+    if kind == "orders":
+        return _parse_orders(keywords, is_async=is_async)
     in_streams = kind == "faults" or not is_async
     legal = {*_OF_ALL, *(("client", "raises") if in_streams else ("again", "late"))}
     if kind == "faults":
@@ -89,6 +96,17 @@ def _parse(item: pytest.Item, marker: pytest.Mark) -> _Plan:
     if not is_async:
         keywords.setdefault("faults", ("close", "cancel") if kind == "cancel" else DEFAULT_FAULTS)
     return _Plan(kind=kind, keywords=keywords, client=client)
+
+
+def _parse_orders(keywords: dict[str, Any], *, is_async: bool) -> _Plan:
+    if not is_async:
+        msg = "'orders' is for async tests: it orders what arrives in an event loop"
+        raise ScriptError(msg)
+    for name in keywords:
+        if name not in ORDER_KEYWORDS:
+            raise ScriptError(unknown(name, sorted(ORDER_KEYWORDS), " for 'orders'"))
+    OrderSettings.of(keywords)
+    return _Plan(kind="orders", keywords=keywords, client=None)
 
 
 def _check_values(keywords: dict[str, Any], *, is_async: bool) -> None:
@@ -155,6 +173,7 @@ def _swept(item: pytest.Function, plan: _Plan, original: Callable[..., Any]) -> 
 
         @functools.wraps(original)
         def in_threads(**arguments: Any) -> None:
+            result: SweepResult | OrdersResult
             try:
                 result = sweep_threads(functools.partial(original, **arguments), client(), **plan.keywords)
             except SweepError as error:
@@ -163,7 +182,9 @@ def _swept(item: pytest.Function, plan: _Plan, original: Callable[..., Any]) -> 
 
         return in_threads
 
-    def sweep(call: Callable[[], Any]) -> Awaitable[SweepResult]:
+    def sweep(call: Callable[[], Any]) -> Awaitable[SweepResult | OrdersResult]:
+        if plan.kind == "orders":
+            return sweep_orders(call, **plan.keywords)
         if plan.kind == "cancel":
             return sweep_cancellation(call, **plan.keywords)
         return sweep_faults(call, client(), **plan.keywords)
@@ -179,16 +200,20 @@ def _swept(item: pytest.Function, plan: _Plan, original: Callable[..., Any]) -> 
     return in_loop
 
 
-def _found(error: SweepError) -> SweepResult:
-    if not isinstance(error.result, SweepResult):
+def _found(error: SweepError) -> SweepResult | OrdersResult:
+    if not isinstance(error.result, SweepResult | OrdersResult):
         raise error
     return error.result
 
 
-def _show(item: pytest.Function, result: SweepResult) -> None:
-    """Show each run as a subtest, where pytest has them; otherwise everything in one table."""
+def _show(item: pytest.Function, result: SweepResult | OrdersResult) -> None:
+    """Show each run, or each order that fails, as a subtest, where pytest has them; otherwise everything in one table.
+
+    Orders that pass are too many for that.
+    """
     subtests: Any = item.funcargs.get("subtests")
-    for visit in result.visits if subtests is not None else ():
+    visits = result.visits if isinstance(result, SweepResult) else result.bad
+    for visit in visits if subtests is not None else ():
         with subtests.test(msg=_title(visit)):
             if not visit.ok:
                 pytest.fail("\n".join([str(visit), *(f"  {hint}" for hint in visit.hints)]), pytrace=False)
@@ -197,7 +222,9 @@ def _show(item: pytest.Function, result: SweepResult) -> None:
         pytest.fail(result.report(), pytrace=False)
 
 
-def _title(visit: Visit) -> str:
+def _title(visit: Visit | FailedOrder) -> str:
+    if isinstance(visit, FailedOrder):
+        return f'order="{visit.order}"'
     if not visit.point:
         return visit.what
     more = " and once more" if visit.again else ""

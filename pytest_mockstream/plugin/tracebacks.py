@@ -1,4 +1,7 @@
-"""Leaves the wrappers that what a fixture raises passes through out of its traceback: ours, and pytest-asyncio's."""
+"""Leaves the wrappers that what a fixture or a test raises passes through out of its traceback.
+
+They are ours, and pytest-asyncio's.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import pytest
 
 from .as_before import PLUGIN, is_configured
 
-_OUR_WRAPPERS = "pytest_mockstream.plugin.leak_check"
-_WRAPPERS = {"pytest_fixture_setup", "pytest_runtest_setup", "pytest_runtest_teardown"}
+_OUR_WRAPPERS = {f"pytest_mockstream.plugin.{module}" for module in ("deadlocks", "leak_check", "sweeps")}
+_WRAPPERS = {"pytest_fixture_setup", "pytest_runtest_call", "pytest_runtest_setup", "pytest_runtest_teardown"}
 
 
 class TracebacksAsBefore:
@@ -26,7 +29,7 @@ class TracebacksAsBefore:
         """Register it, once."""
         plugins = config.pluginmanager
         if not plugins.has_plugin(cls._NAME):
-            plugins.register(cls({_OUR_WRAPPERS} if is_configured(config) else {_OUR_WRAPPERS, PLUGIN}), cls._NAME)
+            plugins.register(cls(_OUR_WRAPPERS if is_configured(config) else {*_OUR_WRAPPERS, PLUGIN}), cls._NAME)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> None:

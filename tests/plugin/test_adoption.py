@@ -160,7 +160,14 @@ def test_update_adds_nothing_and_keeps_reasons(run_leaks: Runner, pytester: pyte
     assert [entry["reason"] for entry in entries(pytester)] == ["#1", "#1"]
 
 
-@pytest.mark.parametrize("part", [("-k", "test_a"), ("test_it.py::test_a",), ("--deselect", "test_it.py::test_c")])
+@pytest.mark.parametrize(
+    "part",
+    [
+        ("-k", "test_a"),
+        pytest.param(("test_it.py::test_a",), marks=pytest.mark.slow),
+        pytest.param(("--deselect", "test_it.py::test_c"), marks=pytest.mark.slow),
+    ],
+)
 def test_part_of_a_run_takes_nothing_out(part: tuple[str, ...], run_leaks: Runner, pytester: pytest.Pytester) -> None:
     run_leaks(LEAKING, KNOWN, UPDATE)
 

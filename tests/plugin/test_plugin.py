@@ -18,7 +18,9 @@ def modes(pytester: pytest.Pytester) -> None:
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", "no:looptime_plugin", "-p", "no:randomly", *args)
+    # pytest-rerunfailures leaves a thread and a socket in the process.
+    without = ("looptime_plugin", "randomly", *(() if "--reruns=1" in args else ("rerunfailures",)))
+    return pytester.runpytest_inprocess(*(f"-pno:{name}" for name in without), *args)
 
 
 def test_fixture_gives_the_default_client(mock_stream_client: MockStreamClient) -> None:
@@ -145,6 +147,23 @@ def test_illegal_marker_fails_its_test_before_it_runs(pytester: pytest.Pytester,
     result.stdout.no_fnmatch_line("*the body ran*")
 
 
+@pytest.mark.parametrize("marker", ["delay='1 sec'", "passthrough=['https://api.openai.com/v1']", "passthrough=3"])
+def test_illegal_marker_is_one_line_in_a_session_that_has_opened_a_door(pytester: pytest.Pytester, marker: str) -> None:
+    pytester.makepyfile(f"""
+        import pytest
+        def test_first(mock_stream_client): pass
+        @pytest.mark.mockstream({marker})
+        def test_it(mock_stream_client): pass
+    """)
+
+    result = run(pytester, "-p", "no:randomly")
+
+    result.assert_outcomes(passed=1, errors=1)
+    told = result.outlines.index(next(line for line in result.outlines if "ERROR at setup of test_it" in line))
+    assert result.outlines[told + 1].startswith(f"@pytest.mark.mockstream: {marker.partition('=')[0]}=")
+    assert result.outlines[told + 2].startswith("====")
+
+
 BAD = """
     import pytest
 
@@ -181,13 +200,13 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("args", [(), ("-n1",)])
+@pytest.mark.parametrize("args", [(), ("-p", "xdist", "-n1")])
 def test_bad_markers_are_all_told_and_stop_their_own_tests_only(
-    pytester: pytest.Pytester, args: tuple[str, ...]
+    pytester: pytest.Pytester, lean_pytest: None, args: tuple[str, ...]
 ) -> None:
     pytester.makepyfile(BAD)
 
-    result = run(pytester, *args)
+    result = pytester.runpytest_inprocess("-p", "asyncio", "-p", "mockstream", *args)
 
     result.assert_outcomes(errors=6, passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -204,20 +223,6 @@ def test_bad_markers_fail_a_listing_of_tests(pytester: pytest.Pytester) -> None:
     assert listed.ret == pytest.ExitCode.TESTS_FAILED
     listed.stdout.fnmatch_lines(["*::test_settings: " + MISTAKES[0], "*::test_settings: " + MISTAKES[1]])
     assert without.ret == pytest.ExitCode.OK
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [("nowhere/x.json", "there is no folder 'nowhere'"), (".", "it is a folder")],
-)
-def test_report_that_cannot_be_written_is_a_usage_error(pytester: pytest.Pytester, path: str, reason: str) -> None:
-    pytester.makepyfile("def test_it(): print('the body ran')")
-
-    result = run(pytester, "-s", f"--mockstream-report={path}")
-
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --mockstream-report='{path}' cannot be written, {reason}: *"])
-    result.stdout.no_fnmatch_line("*the body ran*")
 
 
 def test_verdict_on_scripts_is_printed_once(pytester: pytest.Pytester) -> None:
@@ -356,7 +361,7 @@ def test_fixture_markers_and_options_explain_themselves(pytester: pytest.Pyteste
     assert all(setting.flag in helped and setting.ini in helped for setting in SETTINGS)
 
 
-def test_fixture_works_under_xdist(pytester: pytest.Pytester) -> None:
+def test_fixture_works_under_xdist(pytester: pytest.Pytester, lean_pytest: None) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -367,7 +372,7 @@ def test_fixture_works_under_xdist(pytester: pytest.Pytester) -> None:
         """
     )
 
-    pytester.runpytest_subprocess("-n2", "-p", "no:looptime_plugin").assert_outcomes(passed=6)
+    pytester.runpytest_subprocess("-n2", "-p", "xdist", "-p", "asyncio", "-p", "mockstream").assert_outcomes(passed=6)
 
 
 def test_a_stream_that_nobody_closed_is_warned_of(pytester: pytest.Pytester) -> None:
@@ -410,6 +415,7 @@ def pytest_unconfigure():
 OF_A_CLEAN_RUN = [
     "pytest_mockstream._base",
     "pytest_mockstream._base.errors",
+    "pytest_mockstream._base.paths",
     "pytest_mockstream.leaks",
     "pytest_mockstream.leaks.births",
     "pytest_mockstream.leaks.canary",
@@ -466,3 +472,22 @@ def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(pytest_mockstream, name).__module__ for name in pytest_mockstream.__all__)
     with pytest.raises(AttributeError, match="no attribute 'MockStreem'"):
         _ = pytest_mockstream.MockStreem
+
+
+def test_second_attempt_at_a_test_is_judged_as_the_first_one_is(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    pytester.makepyfile(
+        """
+        TRIES = []
+
+        def test_it(mock_stream_client):
+            TRIES.append(1)
+            mock_stream_client.respond("never asked for")
+            assert len(TRIES) > 1
+        """
+    )
+
+    result = run(pytester, "--reruns=1")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*UnusedScriptError: *"])

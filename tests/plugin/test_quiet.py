@@ -209,7 +209,7 @@ def printed(pytester: pytest.Pytester, *args: str) -> list[str]:
     return [VARYING.sub("...", line) for line in result.outlines + result.errlines if not line.startswith(OURS)]
 
 
-@pytest.mark.parametrize("filters", ["default", "error"])
+@pytest.mark.parametrize("filters", ["error", pytest.param("default", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite_prints_what_it_did_before(pytester: pytest.Pytester, suite: str, filters: str) -> None:
     pytester.makeconftest(CONFTEST)
