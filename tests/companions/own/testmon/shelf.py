@@ -1,0 +1,6 @@
+"""Code that tests depend on."""
+
+
+def books() -> int:
+    """Return how many there are."""
+    return 3
