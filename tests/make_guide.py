@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from guide import faults, names, picture
+from guide import companions, dialects, endpoints, faults, frameworks, names, picture, providers, rate_limits
 from guide.pages import EXAMPLES, PAGES
 
 #: Files that are generated as a whole.
@@ -16,9 +16,15 @@ _FILES: Mapping[Path, Callable[[], str]] = {
 }
 #: Parts of pages, by the name that their mark gives them.
 _PARTS: Mapping[str, Callable[[], str]] = {
-    "names": names.compact,
     "settings": names.settings,
     "faults": faults.table,
+    "endpoints": endpoints.table,
+    "companions": companions.table,
+    "dialects": dialects.table,
+    "frameworks": frameworks.table,
+    "providers": providers.table,
+    "provider_faults": providers.faults,
+    "rate_limits": rate_limits.table,
 }
 _MARKED = re.compile(r"(?P<start><!-- generated: (?P<name>\w+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 

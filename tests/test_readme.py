@@ -15,7 +15,11 @@ from make_guide import made, to_make
 
 _LINK = re.compile(r"\]\((?!https?:)(?P<page>[^)#\s]*)(?:#(?P<chapter>[^)]+))?\)")
 _REFERENCE = re.compile(r"^\[(?P<name>[^\]]+)\]: \S+/main/(?P<path>\S+)$", re.MULTILINE)
-_TESTS = [pytest.param(block, id=str(block)) for page in PAGES for block in runnable(page)]
+_TESTS = [
+    pytest.param(block, id=str(block), marks=[] if page == README else pytest.mark.slow)
+    for page in PAGES
+    for block in runnable(page)
+]
 _SCRIPTS = [
     pytest.param(block, id=str(block))
     for page in PAGES
@@ -36,8 +40,9 @@ _KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KE
 def test_block_runs(
     block: Block, pytester: pytest.Pytester, lean_pytest: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in block.notes.get("needs", "").split():
-        pytest.importorskip(module)
+    for need in block.notes.get("needs", "").split():
+        module, _, version = need.partition(">=")
+        pytest.importorskip(module, minversion=version or None)
     for key in _KEYS:
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("COLUMNS", "200")
@@ -116,19 +121,14 @@ def test_what_users_write_for_pytest_exists(page: Path) -> None:
     assert set(spelled) - names.words() == set()
 
 
-def test_every_public_name_is_in_the_readme() -> None:
-    text = README.read_text(encoding="utf-8")
-
-    for name in names.PUBLIC:
-        assert f"`{name}`" in text, name
-
-
 def test_the_readme_is_short() -> None:
     assert README.read_text(encoding="utf-8").count("\n") <= 350
 
 
 @pytest.mark.parametrize("path", to_make(), ids=_name)
 def test_what_is_generated_is_current(path: Path) -> None:
+    if path.suffix == ".svg" and pytest.version_tuple < (9,):
+        pytest.skip("it is made with a pytest of today")
     assert path.read_text(encoding="utf-8") == made(path), "run `python tests/make_guide.py`"
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-#: Heading, the test's name for the SDK, and the HTTP library that carries it.
+from .pages import ROOT
+
+#: Heading, with the oldest version that is tested, the test's name for the SDK, and the HTTP library that carries it.
 _COLUMNS = (
-    ("openai 3, chat", "openai chat", "httpx2"),
-    ("openai 3, responses", "openai responses", "httpx2"),
-    ("anthropic", "anthropic", "httpx2"),
-    ("google-genai", "google-genai", "aiohttp"),
-    ("ollama", "ollama", "httpx"),
+    ("openai 3.14+, chat", "openai chat", "httpx2"),
+    ("openai 3.14+, responses", "openai responses", "httpx2"),
+    ("{anthropic}", "anthropic", "httpx2"),
+    ("{google-genai}", "google-genai", "aiohttp"),
+    ("{ollama}", "ollama", "httpx"),
     ("litellm, openai", "litellm openai", "aiohttp"),
 )
 
@@ -22,13 +25,22 @@ _COLUMNS = (
 def table() -> str:
     """Return the table in Markdown."""
     tests = _tests()
-    lines = [["what happens", "script", *(heading for heading, _, _ in _COLUMNS)]]
+    oldest = _oldest()
+    lines = [["what happens", "script", *(heading.format_map(oldest) for heading, _, _ in _COLUMNS)]]
     lines.append(["---"] * len(lines[0]))
     for fault, (steps, settings, _) in tests.TABLE.items():
         said = [_spelled(step) for step in steps] + [f"{name}={value!r}" for name, value in settings.items()]
         cells = [_cell(tests._expected(fault, tests.Talk(name, None, wire))) for _, name, wire in _COLUMNS]
         lines.append([fault, f"`{', '.join(said)}`", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _oldest() -> dict[str, str]:
+    """Return the name of each SDK with the oldest version that the tests' environments allow."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = project[project.index("\ntest = [") : project.index("\nlibraries = [")]
+    found = re.findall(r'"([\w-]+)(?:\[\w+\])?>=([\d.]+)', extras)
+    return {name: f"{name} {version}+" for name, version in found}
 
 
 def _tests() -> Any:

@@ -26,11 +26,14 @@ def _is_exception(value: Any) -> bool:
 
 
 def _is_script(value: Any) -> bool:
-    return ".script." in value.__module__ and not value.__module__.endswith(".chunks")
+    module: str = value.__module__
+    return module.endswith((".playbook.answers", ".playbook.bad_calls", ".playbook.injected")) or (
+        ".script." in module and not module.endswith((".chunks", ".deltas"))
+    )
 
 
 def _is_output(name: str, value: Any) -> bool:
-    return not _is_exception(value) and re.search("leak|sweep", name.lower()) is None
+    return not _is_exception(value) and re.search("leak|sweep|orders|recording", name.lower()) is None
 
 
 #: Heading, and what belongs below it; the first that fits counts.
@@ -40,6 +43,7 @@ _GROUPS: tuple[tuple[str, Callable[[str, Any], bool]], ...] = (
     ("What comes out", _is_output),
     ("Errors and warnings", lambda _, value: _is_exception(value)),
     ("Leaks", lambda name, _: "leak" in name.lower()),
+    ("Recordings", lambda name, _: "recording" in name.lower()),
     ("Sweeps", lambda *_: True),
 )
 #: Whose members are worth a table of their own.
@@ -53,8 +57,10 @@ _CLASSES = (
     "Completion",
     "Gate",
     "SweepResult",
+    "OrdersResult",
     "Leak",
     "LeakReport",
+    "Recording",
 )
 _ATTRIBUTE = re.compile(r"^    (?P<name>\w+): (?P<text>.*(?:\n {6,}.*)*)", re.MULTILINE)
 
@@ -98,17 +104,8 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def compact() -> str:
-    """Return all names, without a word on them, for the README."""
-    lines = [f"- {heading}: {_listed(names)}" for heading, names in grouped().items()]
-    lines.append(f"- Fixtures: {_listed(name for name, _ in fixtures())}")
-    lines.append(f"- Markers: {_listed(name.partition('(')[0] for name, _ in markers())}")
-    lines.append(f"- Hooks: {_listed(name for name, _ in hooks())}")
-    return "\n".join(lines)
-
-
 def settings() -> str:
-    """Return the table of settings, for the README."""
+    """Return the table of settings."""
     options, inis = _said_to_pytest()
     (keywords,) = (re.findall(r"\w+", call)[1:] for call, _ in markers() if call.startswith("mockstream("))
     rows = []
@@ -150,7 +147,7 @@ def fixtures() -> list[tuple[str, str]]:
 
 def markers() -> list[tuple[str, str]]:
     """Return the plugin's markers with their keywords, as ``pytest --markers`` tells them."""
-    names = "mockstream|mockstream_sweep|assert_no_leaks|allow_leaks|expect_leak"
+    names = "mockstream|mockstream_sweep|mockstream_recorded|assert_no_leaks|allow_leaks|expect_leak"
     found = re.findall(rf"^@pytest\.mark\.((?:{names})\(.*?\)): (.*)$", _pytest("--markers"), re.MULTILINE)
     return [(call, _code(text.strip())) for call, text in found]
 
@@ -214,10 +211,6 @@ def _first_line(value: Any) -> str:
 def _code(text: str) -> str:
     """Turn what docstrings and helps write for code into what Markdown does."""
     return text.replace("``", "`").replace("|", r"\|")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -107,7 +107,7 @@ def runnable(page: Path) -> Iterator[Block]:
             waiting = replace(block, files={"pyproject.toml": project(), **files})
         elif block.file == "pyproject.toml" and block.code != project():
             files["pyproject.toml"] = project() + block.code.partition(_TABLE)[2]
-        elif block.language == "python" and block.file is not None:
+        elif block.file is not None and block.file != "pyproject.toml":
             files[block.file] = block.code
     if waiting is not None:
         yield waiting
