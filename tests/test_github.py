@@ -153,3 +153,12 @@ def test_code_that_a_page_names_exists(path: Path) -> None:
 
     named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", path.read_text(encoding="utf-8"))
     assert [name for name in named if not any((folder / name).exists() for folder in folders)] == []
+
+
+def test_a_release_runs_every_step_of_run_all() -> None:
+    script = ROOT / ".ci" / "run-all"
+    steps_of_script = re.search(r"^all_steps=\((.*)\)$", script.read_text(encoding="utf-8"), re.MULTILINE)
+    job = load(GITHUB / "workflows" / "release.yml")["jobs"]["all"]
+
+    assert steps_of_script is not None
+    assert job["strategy"]["matrix"]["step"] == steps_of_script[1].split()
