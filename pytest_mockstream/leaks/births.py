@@ -236,7 +236,7 @@ class Births:
 
     # Births.
 
-    def _task(self, remember: interpreter.Register, forget: interpreter.Register) -> interpreter.NoteTask:
+    def _task(self, remember: interpreter.Remember, forget: interpreter.Forget) -> interpreter.NoteTask:
         # This runs for every task of the process: names are bound, frames of asyncio itself are not looked at.
         tasks, count, owner_of, bottoms, submitted = self.tasks, self._count, OWNER.get, _BOTTOMS, self.submitted
         module_of = interpreter.module_of_frame
@@ -268,10 +268,13 @@ class Births:
                 birth.owner, birth.frames = owner_of() or owner_of_thread(), tuple(frames)
             birth.reported = False
             birth.serial = serial = next(count)
+            if (found := remember(birth)) is not None:
+                if made_now:  # whoever found it before it was noted cannot know who made it, and where
+                    found.owner, found.frames = birth.owner, birth.frames
+                return
             tasks[serial] = birth
             if submitted:  # only now: who looks finds it here or there
                 submitted.pop(id(coro), None)
-            remember(birth)
             for tell in self.notes:
                 tell(task, birth)
 

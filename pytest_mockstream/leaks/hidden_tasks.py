@@ -1,7 +1,8 @@
 """Notes the tasks that asyncio hides, from CPython 3.14 on: the loops are listened to instead, as they create tasks.
 
 What was made without a loop's ``create_task`` is found when somebody looks, among all tasks of the loops that were seen
-at work.
+at work. A look from another thread may find a task that its loop is just making: it has one birth all the same, and its
+maker's word on where it was made counts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import interpreter
 
 if TYPE_CHECKING:
-    from .interpreter import NoteTask, Register
+    from .interpreter import Forget, NoteTask, Remember
 
 _LISTENS = "_pytest_mockstream_listens"
 _all_tasks = asyncio.all_tasks
@@ -27,10 +28,12 @@ class HiddenTasks:
         make: makes what notes a task, from what remembers and forgets a weak reference to it.
     """
 
-    def __init__(self, make: Callable[[Register, Register], NoteTask]) -> None:
+    def __init__(self, make: Callable[[Remember, Forget], NoteTask]) -> None:
         self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
-        self._refs: set[weakref.ref[Any]] = set()
-        self._note: NoteTask | None = make(self._refs.add, self._refs.discard)
+        self._births: dict[
+            weakref.ref[Any], Any
+        ] = {}  # each birth by itself, which is equal to any reference to its task
+        self._note: NoteTask | None = make(self._remember, self._forget)
         self._undo: list[Callable[[], None]] = []
         for kind in loop_classes():
             self._listen_to(kind)
@@ -44,7 +47,7 @@ class HiddenTasks:
         for undo in reversed(self._undo):
             undo()
         self._note = None
-        self._refs.clear()
+        self._births.clear()
         self._loops.clear()
 
     def know(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -57,14 +60,16 @@ class HiddenTasks:
             self._undo.append(interpreter.patch(kind, "create_task", self._create_task))
 
     def _create_task(self, create_task: Callable[..., Any]) -> Callable[..., Any]:
-        refs, loops = self._refs, self._loops
+        births, loops = self._births, self._loops
 
         def wrapper(loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Any:
             task = create_task(loop, *args, **kwargs)
             loops.add(weakref.ref(loop))
             # A loop's class may call that of its base; a task that starts eagerly may be done by now.
-            if isinstance(task, asyncio.Task) and not task.done() and weakref.ref(task) not in refs and self._note:
-                self._note(task)
+            if isinstance(task, asyncio.Task) and not task.done() and self._note:
+                birth = births.get(weakref.ref(task))
+                if birth is None or not birth.frames:
+                    self._note(task)
             return task
 
         setattr(wrapper, _LISTENS, True)
@@ -81,8 +86,16 @@ class HiddenTasks:
                 self._loops.discard(reference)
                 continue
             for task in _all_tasks(loop):
-                if weakref.ref(task) not in self._refs:
+                if weakref.ref(task) not in self._births:
                     note(task, made_now=False)
+
+    def _remember(self, birth: weakref.ref[Any]) -> Any:
+        """Take a birth in, unless another thread was quicker; then return that one's."""
+        first = self._births.setdefault(birth, birth)
+        return None if first is birth else first
+
+    def _forget(self, birth: weakref.ref[Any]) -> None:
+        self._births.pop(birth, None)
 
 
 def loop_classes() -> Iterator[type[asyncio.AbstractEventLoop]]:

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Protocol, TypeAlias
 
-    #: How a register of tasks takes a weak reference in, or lets it go.
-    Register: TypeAlias = Callable[[weakref.ref[Any]], object]
+    #: How a register of tasks takes a weak reference in; returns the one that it has of the same task, if it has one.
+    Remember: TypeAlias = Callable[[weakref.ref[Any]], Any]
+    #: How it lets one go.
+    Forget: TypeAlias = Callable[[weakref.ref[Any]], object]
 
     class NoteTask(Protocol):
         """Notes a task: as it is made, or found later."""
@@ -89,7 +91,7 @@ def patch(
     return (lambda: setattr(where, name, original)) if is_own else (lambda: delattr(where, name))
 
 
-def on_task_registered(make: Callable[[Register, Register], NoteTask]) -> Callable[[], None]:
+def on_task_registered(make: Callable[[Remember, Forget], NoteTask]) -> Callable[[], None]:
     """Take the place of the method through which tasks become known to asyncio; return what puts it back.
 
     Up to CPython 3.13 asyncio adds each task that is scheduled to one ``WeakSet``, whoever made it and for whichever
