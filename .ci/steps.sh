@@ -65,7 +65,28 @@ test_wheel() { # SECONDS ENVIRONMENT ARGS...: run tests against the wheel of an 
     local seconds=$1 python=$2
     shift 2
     # shellcheck disable=SC2086 # several options
-    (cd "$work/outside" && limit "$seconds" "$python/bin/pytest" -q $in_parallel -p no:cacheprovider "$@")
+    (cd "$work/outside" && tests "$python/bin/pytest" limit "$seconds" "$python/bin/pytest" -q $in_parallel "$@")
+}
+
+tests() { # PYTEST COMMAND...: run tests; the few that fail are run once more, by themselves and one after the other
+    local pytest=$1 status=0 failed=()
+    shift
+    rm -rf .pytest_cache
+    "$@" || status=$?
+    [ "$status" = 1 ] || return "$status"
+    mapfile -d "" failed < <(python3 -c '
+import json, pathlib
+failed = pathlib.Path(".pytest_cache/v/cache/lastfailed")
+for name in json.loads(failed.read_text()) if failed.exists() else ():
+    print(name, end="\0")')
+    [ ${#failed[@]} -ge 1 ] && [ ${#failed[@]} -le 5 ] || return 1
+    echo "== $(date +%T) once more, alone: ${failed[*]}"
+    limit 600 "$pytest" -q -rs --slow -p no:randomly "${failed[@]}" || return
+    printf "== FLAKY: $current_step: %s\n" "${failed[@]}" >>"$work/flaky"
+}
+
+tell_flaky() { # which tests failed beside others, and passed alone
+    [ ! -f "$work/flaky" ] || cat "$work/flaky"
 }
 
 browser() { # tells whether there is a Chromium; installs Debian's where it may
