@@ -268,7 +268,7 @@ class Arrivals:
     def _nothing_comes(self) -> bool:
         """End the run if nothing can come any more, or has come for too long; see ``on_idle``."""
         loop = self._loop
-        if loop.has_sockets or loop.jobs or threads_may_act() or signals_may_act():
+        if loop.has_sockets or loop.jobs or signals_may_act() or threads_may_act():
             if not self._has_waited():
                 return False
             self._end(f"it did not end: nothing has come for {self._patience:.3g} s of real time")

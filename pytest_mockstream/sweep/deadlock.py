@@ -52,7 +52,7 @@ _GROUP = asyncio.TaskGroup.__aexit__.__code__
 def deadlock_here() -> Problem | None:
     """Return who waits for what if nothing can happen any more in the running loop, but for the running task."""
     loop = asyncio_loop(running_loop())
-    if loop is None or not _is_idle(loop) or threads_may_act() or signals_may_act():
+    if loop is None or not _is_idle(loop) or signals_may_act() or threads_may_act():
         return None
     tasks = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
     # Once more: a thread that has ended since may have left something to do.

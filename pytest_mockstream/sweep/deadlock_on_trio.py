@@ -203,7 +203,7 @@ def _has_nothing_to_do(statistics: Any) -> bool:
 
 
 def _something_may_act(trio: Any) -> bool:
-    return threads_may_act() or signals_may_act() or not _is_on_its_own(trio)
+    return signals_may_act() or threads_may_act() or not _is_on_its_own(trio)
 
 
 def _is_on_its_own(trio: Any) -> bool:

@@ -98,10 +98,25 @@ def thread_of_another_plugin_for_pytest(directory: Path) -> Iterator[None]:
 @contextmanager
 def thread_without_python() -> Iterator[None]:
     """A thread of the C library: it sleeps, and nothing tells whether it calls Python when it wakes up."""
+    with _thread_in_c("sleep", ctypes.c_void_p(3600)):
+        yield
+
+
+@contextmanager
+def idle_thread_without_python() -> Iterator[None]:
+    """One that waits until another thread gives it something to do, as those of a library for linear algebra do."""
+    semaphore = ctypes.create_string_buffer(32)
+    assert ctypes.CDLL(None).sem_init(semaphore, 0, 0) == 0
+    with _thread_in_c("sem_wait", semaphore):
+        yield
+
+
+@contextmanager
+def _thread_in_c(function: str, argument: object) -> Iterator[None]:
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux lists the threads of a process")
     library, ident = ctypes.CDLL(None), ctypes.c_ulong()
-    assert library.pthread_create(ctypes.byref(ident), None, library.sleep, ctypes.c_void_p(3600)) == 0
+    assert library.pthread_create(ctypes.byref(ident), None, getattr(library, function), argument) == 0
     try:
         yield
     finally:

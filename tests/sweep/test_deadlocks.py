@@ -29,11 +29,12 @@ from pytest_mockstream import (
     sweep_faults,
     sweep_orders,
 )
-from pytest_mockstream.sweep import threads_at_work
+from pytest_mockstream.sweep import native_threads, threads_at_work
 from pytest_mockstream.sweep.deadlock import deadlock_here
 from sweep.acting_threads import (
     LateThread,
     handler_of_a_signal,
+    idle_thread_without_python,
     job_of_a_pool,
     thread_of_another_plugin_for_pytest,
     thread_of_ours,
@@ -274,8 +275,46 @@ async def test_watchdog_of_faulthandler_wakes_nobody() -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
+async def test_idle_thread_of_a_library_in_c_wakes_nobody() -> None:
+    with idle_thread_without_python():
+        assert await told(Shared().takes_with_lock) == ["'A' waits for the queue"]
+        with thread_without_python():
+            assert await told(Shared().takes_with_lock) == []
+
+
+async def test_workers_of_numpy_wake_nobody() -> None:
+    numpy = pytest.importorskip("numpy")
+    matrix = numpy.ones((500, 500))
+    assert (matrix @ matrix)[0, 0] == 500
+
+    assert await told(Shared().takes_with_lock) == ["'A' waits for the queue"]
+
+
+@pytest.mark.skipif(native_threads._FUTEX is None, reason="not known which system call it is")
+@pytest.mark.parametrize(
+    ("arguments", "waits"),
+    [
+        ("0x7f11fabbd660 0x189 0x0 0x0 0x0 0xffffffff", True),  # FUTEX_WAIT_BITSET, private
+        ("0x7f11fabbd660 0x80 0x2 0x0 0x0 0x0", True),  # FUTEX_WAIT, private
+        ("0x7f11fabbd660 0x189 0x0 0x7f11f51fed90 0x0 0xffffffff", False),  # with a time-out
+        ("0x7f11fabbd660 0x109 0x0 0x0 0x0 0xffffffff", False),  # another process may end it
+        ("0x7f11fabbd660 0x81 0x1 0x0 0x0 0x0", False),  # FUTEX_WAKE
+    ],
+)
+def test_thread_that_waits_for_another_is_told_by_its_system_call(arguments: str, waits: bool) -> None:
+    call = f"{native_threads._FUTEX} {arguments} 0x7f11f51fed90 0x7f11fbaa3f16"
+
+    assert native_threads.waits_for_another(call) is waits
+    assert not native_threads.waits_for_another(f"1{call}")
+
+
+@pytest.mark.parametrize("call", ["running", "-1 0x7ffe8e105078 0x7f11fbb162ad", ""])
+def test_thread_in_no_system_call_goes_on_by_itself(call: str) -> None:
+    assert not native_threads.waits_for_another(call)
+
+
 def test_thread_that_has_just_been_created_is_no_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads_at_work, "_GONE", 0.002)
+    monkeypatch.setattr(native_threads, "_GONE", 0.002)
 
     for _ in range(100):
         with thread_without_python():
