@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from . import interpreter
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from .interpreter import Forget, NoteTask, Remember
 
 _LISTENS = "_pytest_mockstream_listens"
+_RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
 _all_tasks = asyncio.all_tasks
 
 
@@ -38,9 +41,9 @@ class HiddenTasks:
         for kind in loop_classes():
             self._listen_to(kind)
         self._undo.append(on_loop_class(self._listen_to))
-        if (running := asyncio._get_running_loop()) is not None:  # its tasks are there already: who watches is one
+        for running in _running_loops():  # their tasks are there already: who watches may be one
             self.know(running)
-            self.find()
+        self.find()
 
     def stop(self) -> None:
         """Stop listening, and forget what was seen."""
@@ -96,6 +99,18 @@ class HiddenTasks:
 
     def _forget(self, birth: weakref.ref[Any]) -> None:
         self._births.pop(birth, None)
+
+
+def _running_loops() -> Iterator[asyncio.AbstractEventLoop]:
+    """Yield the loop that runs here, and those that run in other threads, as far as they are written in Python."""
+    if (here := asyncio._get_running_loop()) is not None:
+        yield here
+    for innermost in interpreter.frames().values():
+        frame: FrameType | None = innermost
+        while frame is not None:
+            if frame.f_code is _RUN_FOREVER:
+                yield frame.f_locals["self"]
+            frame = frame.f_back
 
 
 def loop_classes() -> Iterator[type[asyncio.AbstractEventLoop]]:

@@ -578,8 +578,47 @@ def test_without_pytest_what_ran_before_the_block_in_its_loop_is_no_leak() -> No
 
     asyncio.run(main())
     """
+
+    assert _said_by(program) == "1 False\n"
+
+
+def test_without_pytest_what_ran_before_the_block_in_the_loop_of_a_thread_is_no_leak() -> None:
+    program = """
+    import asyncio, threading, time
+
+    from pytest_mockstream import leak_check
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+
+    def send(coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+    async def nothing():
+        pass
+
+    async def older():
+        return asyncio.create_task(asyncio.sleep(3600))
+
+    kept = send(older()).result()
+    check = leak_check(grace=0.05)
+    try:
+        with check:
+            send(nothing()).result()
+            left = send(older()).result()
+    finally:
+        print(len(check.report.leaks))
+        loop.call_soon_threadsafe(loop.stop)
+    """
+
+    assert _said_by(program, fails=True) == "1\n"
+
+
+def _said_by(program: str, fails: bool = False) -> str:
+    """Return what a program prints that runs without pytest."""
     ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
     )
-
-    assert (ran.stdout, ran.stderr) == ("1 False\n", "")
+    assert bool(ran.returncode) is fails, ran.stderr
+    assert fails or not ran.stderr
+    return ran.stdout
