@@ -17,7 +17,8 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 #: Fields whose value is another one in each reply, or made of the request's number by us: that they differ is no loss.
 _OF_EACH_REPLY = frozenset(
     {
-        *("id", "item_id", "response_id", "responseId", "requestID", "sequence_number", "system_fingerprint"),
+        *("id", "item_id", "response_id", "responseId", "requestID", "tool_use_id", "container_id"),
+        *("sequence_number", "system_fingerprint"),
         *("created", "created_at", "completed_at", "createTime", "model", "modelVersion", "service_tier"),
         *("obfuscation", "signature", "thoughtSignature", "encrypted_content", "encrypted_index"),
         *("total_duration", "load_duration", "prompt_eval_duration", "eval_duration"),

@@ -130,8 +130,8 @@ _NOT_WHOLE = {"garbage", "garbage in the middle", "reset after the end"}
 _LOSSY = {
     ("chat", "streamed"): {"a frame of its own"},
     ("chat", "whole"): _NOT_WHOLE,
-    ("responses", "streamed"): {"a frame of its own", "code of the server"},
-    ("responses", "whole"): _NOT_WHOLE | {"code of the server"},
+    ("responses", "streamed"): {"a frame of its own"},
+    ("responses", "whole"): _NOT_WHOLE,
     # The usage comes before the text, and no script says it that has no end.
     ("anthropic", "streamed"): _BROKEN | {"a frame of its own", "silence", "error in the stream", "truncated call"},
     ("anthropic", "whole"): _NOT_WHOLE,
