@@ -106,8 +106,9 @@ class _Scrubbing:
         return Together(*map(self._step, step.parts))
 
     def _server_tool(self, step: ServerTool) -> ServerTool:
-        value = self._texts.value
-        return ServerTool(self._texts.identifier(step.name), value(step.input), value(step.result))
+        value, name = self._texts.value, self._texts.identifier(step.name)
+        server = step.server and self._texts.text(step.server)
+        return ServerTool(name, value(step.input), value(step.result), server=server)
 
     def _citation(self, step: Citation) -> Citation:
         """Return a citation without secrets, for the same part of the text, which may be shorter now."""

@@ -18,19 +18,27 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 
 @dataclass(frozen=True, slots=True)
 class ServerTool:
-    """The provider itself runs a tool: a search, or code. The call and its result are one chunk.
+    """The provider itself runs a tool: a search, code, or one of an MCP server. Call and result are one chunk.
 
     Anthropic: ``server_tool_use`` and ``..._tool_result`` blocks; OpenAI's responses: ``web_search_call``,
     ``code_interpreter_call``, ``file_search_call`` items; Gemini: ``executableCode`` and ``codeExecutionResult``, or
     ``groundingMetadata``. All three have ``"web_search"`` and ``"code_execution"``.
 
+    Tools of MCP servers are called by Anthropic (``mcp_tool_use`` and ``mcp_tool_result`` blocks:
+    https://docs.anthropic.com/en/docs/agents-and-tools/mcp-connector) and by OpenAI's responses (``mcp_call`` items:
+    https://platform.openai.com/docs/guides/tools-connectors-mcp).
+
     Attributes:
-        name: the tool's name.
+        name: the tool's name. Of an MCP server, ``"tools/list"`` is the list of its tools: ``mcp_tool_listing``, or
+            ``mcp_list_tools``.
         input: what it is called with: ``{"query": ...}`` for a search, ``{"code": ...}`` for code. OpenAI's responses
             open and look through pages by a search with ``{"type": "open_page", "url": ...}``, or ``"find_in_page"``
             with a ``"pattern"`` besides (https://platform.openai.com/docs/guides/tools-web-search).
         result: what it gives. For a search, a list of ``{"url": ..., "title": ...}``; for code, the text that it
-            prints; or in the provider's own shape, as a mapping. None for nothing.
+            prints; or in the provider's own shape, as a mapping. For the tool of an MCP server, text, or
+            ``{"error": "..."}`` where it fails; for its tools, a list of ``{"name": ..., "input_schema": ...}``. None
+            for nothing.
+        server: the label of the MCP server that has the tool, as the request names it; None for the provider's own.
 
     Raises:
         ScriptError: a value is not legal, or cannot be written as JSON.
@@ -39,12 +47,16 @@ class ServerTool:
     name: str
     input: Mapping[str, Any] = field(default_factory=dict)
     result: Any = None
+    server: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ScriptError(f"ServerTool(name={brief(self.name)}): give the tool's name, a non-empty str")
         if not isinstance(self.input, Mapping):
             raise ScriptError(f"ServerTool(input={brief(self.input)}): give a mapping, such as {{'query': 'Paris'}}")
+        if self.server is not None and (not isinstance(self.server, str) or not self.server):
+            msg = f"ServerTool(server={brief(self.server)}): give the label of an MCP server, a non-empty str, or None"
+            raise ScriptError(msg)
         for name in ("input", "result"):
             value = getattr(self, name)
             try:

@@ -6,7 +6,7 @@ It knows no provider.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -253,7 +253,13 @@ def sealed_reasoning(script: Script) -> str | None:
 
 
 def odd_tool(
-    script: Script, known: Collection[str], *, searches: Collection[str], code: Collection[str], own_shape: bool
+    script: Script,
+    known: Collection[str],
+    *,
+    searches: Collection[str],
+    code: Collection[str],
+    own_shape: bool,
+    odd_mcp: Callable[[ServerTool], str | None] | None = None,
 ) -> str | None:
     """Say which tool of the provider is not known, or gives what it never gives; None if there is none.
 
@@ -263,12 +269,21 @@ def odd_tool(
         searches: those of them that give a list of mappings.
         code: those that give text.
         own_shape: whether a result may be in the provider's own shape.
+        odd_mcp: says what is wrong with the tool of an MCP server; None if the provider calls none of them.
     """
+    listed = ", ".join(map(repr, known))
     for step in script.contents:
         if not isinstance(step, ServerTool):
             continue
+        if step.server is not None:
+            if odd_mcp is None:
+                return f"it calls no tools of MCP servers, as {brief(step)} is: give {listed}, without server="
+            if odd := odd_mcp(step):
+                return odd
+            continue
         if step.name not in known:
-            return f"it has no {brief(step)}: give {', '.join(map(repr, known))}"
+            also = "" if odd_mcp is None else ", or the tool of an MCP server, with server="
+            return f"it has no {brief(step)}: give {listed}{also}"
         legal = ["the provider's own shape, a mapping"] if own_shape else []
         is_legal = step.result is None or (own_shape and isinstance(step.result, Mapping))
         if step.name in searches:

@@ -74,6 +74,10 @@ def problems(text: str) -> list[str]:
             '{ server_tool = { name = "web_search", input = { query = "q" }, result = [{ url = "u" }] } }',
             ServerTool("web_search", {"query": "q"}, [{"url": "u"}]),
         ),
+        (
+            '{ server_tool = { name = "f", input = { q = 1 }, result = { error = "no" }, server = "docs" } }',
+            ServerTool("f", {"q": 1}, {"error": "no"}, server="docs"),
+        ),
         ('{ citation = { url = "u", title = "t", start = 0, end = 2 } }', Citation("u", "t", start=0, end=2)),
         ("{ image = true }", Image()),
         ('{ image = "AAAA" }', Image("AAAA")),

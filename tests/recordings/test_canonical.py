@@ -389,12 +389,20 @@ def responses_turn(chance: random.Random, turn: int) -> list[Any]:
             "arguments": f"[{turn}]",
         },
         {"type": "function_call_output", "call_id": call, "output": str(turn)},
+        {
+            "type": "mcp_call",
+            "id": _random_id(chance, "mcp_"),
+            "server_label": "docs",
+            "name": "f",
+            "arguments": f'{{"n":{turn}}}',
+            "output": str(turn),
+        },
         {"type": "item_reference", "id": _random_id(chance, "msg_")},
     ]
 
 
 def anthropic_turn(chance: random.Random, turn: int) -> list[Any]:
-    call, search = _random_id(chance, "toolu_"), _random_id(chance, "srvtoolu_")
+    call, search, asked = (_random_id(chance, kind) for kind in ("toolu_", "srvtoolu_", "mcptoolu_"))
     found = {"type": "web_search_result", "url": "https://a.example", "encrypted_content": _random_id(chance, "")}
     return [
         {
@@ -403,6 +411,8 @@ def anthropic_turn(chance: random.Random, turn: int) -> list[Any]:
                 {"type": "thinking", "thinking": "hm", "signature": _random_id(chance, "")},
                 {"type": "server_tool_use", "id": search, "name": "web_search", "input": {"id": turn}},
                 {"type": "web_search_tool_result", "tool_use_id": search, "content": [found]},
+                {"type": "mcp_tool_use", "id": asked, "server_name": "docs", "name": "f", "input": {"n": turn}},
+                {"type": "mcp_tool_result", "tool_use_id": asked, "is_error": False, "content": []},
                 {"type": "tool_use", "id": call, "name": "f", "input": {"n": turn}},
             ],
         },

@@ -61,6 +61,12 @@ SCRIPTS: dict[str, Script] = {
     "citation": Script(HELLO, Citation("https://example.com/a", "A title", "cited", start=0, end=3)),
     "image": Script(HELLO, Image()),
     "tool of the server": Script(ServerTool("web_search", {"query": "q"}, [{"url": "https://e.com", "title": "t"}])),
+    "tools of an MCP server": Script(
+        ServerTool("tools/list", {}, [{"name": "f", "input_schema": {"type": "object"}}], server="docs"),
+        ServerTool("f", {"a": 1}, "2", server="docs"),
+        ServerTool("f", {}, {"error": "no"}, server="docs"),
+        HELLO,
+    ),
     "code of the server": Script(ServerTool("code_execution", {"code": "1 + 1"}, "2"), HELLO),
     "cut off": Script(HELLO, finish_reason="length"),
     "filtered": Script(HELLO, finish_reason="content_filter"),
@@ -108,11 +114,17 @@ _PATHS = {
     "ollama": "/api/chat",
 }
 _ONLY_OF = {Refusal: {"chat", "responses"}, Failed: {"responses"}}
-#: What else a format has no words for.
+#: What else a format has no words for, or its SDK: Anthropic's reads tools of MCP servers as a beta only.
 _UNSAID = {
     "chat": {"signed reasoning", "redacted reasoning"},
-    "anthropic": {"error with a code", "429 with a code"},
-    "gemini": {"redacted reasoning", "truncated call", "error with a code", "429 with a code"},
+    "anthropic": {"tools of an MCP server", "error with a code", "429 with a code"},
+    "gemini": {
+        "tools of an MCP server",
+        "redacted reasoning",
+        "truncated call",
+        "error with a code",
+        "429 with a code",
+    },
     "ollama": {
         "signed reasoning",
         "redacted reasoning",

@@ -89,6 +89,7 @@ def steps_with(secret: Secret, chance: random.Random) -> list[Any]:
         Interleave(ToolCall("f", fragments=cut(arguments, chance)), ToolCall("g", fragments=["", "{}"])),
         Together(Text([said]), Reasoning([said])),
         ServerTool("web_search", {"query": said}, [{"url": "https://a.example", "title": said}]),
+        ServerTool("f", {"note": said}, {"error": said}, server=secret.text),
         Citation("https://a.example/", said, said),
         *event,
         Frame(json.dumps({"a": said})),

@@ -106,6 +106,56 @@ def test_web_search_that_opens_a_page_loses_nothing() -> None:
     assert found.lost == ()
 
 
+def test_tools_of_an_mcp_server_lose_nothing() -> None:
+    tool = {"name": "f", "description": "Does it", "annotations": {"read_only": True}, "input_schema": {"a": []}}
+    called = {"type": "mcp_call", "server_label": "docs", "name": "f", "approval_request_id": None}
+    error = {"type": "http_error", "code": 502, "message": "Bad gateway"}
+    output = [
+        {"id": "mcpl_1", "type": "mcp_list_tools", "server_label": "docs", "tools": [tool]},
+        {"id": "mcp_1", **called, "arguments": '{"a":1}', "output": "2", "error": None, "status": "completed"},
+        {"id": "mcp_2", **called, "arguments": "{}", "output": None, "error": error, "status": "failed"},
+    ]
+
+    found = proved(RESPONSE | {"status": "completed", "output": output})
+
+    assert found.script.steps == (
+        ServerTool("tools/list", {}, [tool], server="docs"),
+        ServerTool("f", {"a": 1}, "2", server="docs"),
+        ServerTool("f", {}, {"error": error}, server="docs"),
+    )
+    assert found.lost == ()
+
+
+def test_tools_of_an_mcp_server_that_anthropic_calls_lose_nothing() -> None:
+    tool = {"name": "f", "description": "Does it", "input_schema": {"type": "object"}}
+    text = [{"type": "text", "text": "2"}]
+    body = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "gpt",
+        "content": [
+            {"type": "mcp_tool_listing", "mcp_server_name": "docs", "tools": [tool]},
+            {"type": "mcp_tool_use", "id": "mcptoolu_1", "server_name": "docs", "name": "f", "input": {"a": 1}},
+            {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": text},
+            {"type": "mcp_tool_use", "id": "mcptoolu_2", "server_name": "docs", "name": "f", "input": {}},
+            {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_2", "is_error": True, "content": text * 2},
+        ],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 2},
+    }
+
+    found = proved(body, provider="anthropic", path="/v1/messages")
+
+    assert found.script.steps == (
+        ServerTool("tools/list", {}, [tool], server="docs"),
+        ServerTool("f", {"a": 1}, "2", server="docs"),
+        ServerTool("f", {}, {"error": text * 2}, server="docs"),
+    )
+    assert found.lost == ()
+
+
 @pytest.mark.parametrize("action", [{"type": "open_page", "url": None}, {"type": "dance"}, {"type": "find_in_page"}])
 def test_web_search_that_no_script_says_is_lost(action: dict[str, str | None]) -> None:
     page = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": action}

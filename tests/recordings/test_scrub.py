@@ -187,6 +187,7 @@ def test_script_without_secrets_is_the_same() -> None:
         Interleave(ToolCall("f", fragments=["", "{}"]), Text(["a", "b"]), order=[0, 1, 1, 0]),
         Together("a", Reasoning("b")),
         ServerTool("web_search", {"query": "x"}, [{"url": "https://a.example"}]),
+        ServerTool("f", {"a": 1}, {"error": "no"}, server="s"),
         Citation("https://a.example", "t", "c", start=1, end=2),
         Image(),
         Frame({"a": [1, {"b": "c"}]}, event="e", id="1", retry=5),

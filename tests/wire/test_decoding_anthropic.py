@@ -60,21 +60,21 @@ def heard_whole(body: Any, status: int = 200) -> Composed:
 
 
 @pytest.mark.parametrize("asked", [STREAM, VERTEX, BEDROCK], ids=["anthropic", "vertex", "bedrock"])
-@given(script=scripts(WIRES["anthropic"]), cuts=CUTS)
+@given(script=scripts(WIRES["anthropic-beta"]), cuts=CUTS)
 @settings(max_examples=25)
 def test_streams(asked: Asked, script: Script, cuts: list[int]) -> None:
     check_law(script, asked, cuts, items_are_same=False)
 
 
 @pytest.mark.parametrize("asked", [WHOLE, VERTEX_WHOLE, BEDROCK_WHOLE], ids=["anthropic", "vertex", "bedrock"])
-@given(script=scripts(WIRES["anthropic"]))
+@given(script=scripts(WIRES["anthropic-beta"]))
 @settings(max_examples=15)
 def test_whole_replies(asked: Asked, script: Script) -> None:
     check_law(script, asked, chunks_are_same=False)
 
 
 @pytest.mark.slow
-@given(script=scripts(WIRES["anthropic"]), cuts=CUTS)
+@given(script=scripts(WIRES["anthropic-beta"]), cuts=CUTS)
 @settings(max_examples=200)
 def test_many_more(script: Script, cuts: list[int]) -> None:
     check_law(script, STREAM, cuts, items_are_same=False)
@@ -83,7 +83,7 @@ def test_many_more(script: Script, cuts: list[int]) -> None:
 
 
 @pytest.mark.slow
-@given(script=scripts_with_refusals(WIRES["anthropic"]), cuts=CUTS)
+@given(script=scripts_with_refusals(WIRES["anthropic-beta"]), cuts=CUTS)
 @settings(max_examples=100)
 def test_refusals_among_all_steps(script: Script, cuts: list[int]) -> None:
     check_law(script, STREAM, cuts, chunks_are_same=False)
@@ -329,10 +329,10 @@ def test_what_is_not_known_is_passed_over() -> None:
     found = heard(
         START,
         {"type": "vendor_event", "data": 1},
-        _begin(0, type="mcp_tool_use", id="mcptoolu_01", name="echo", server_name="s", input={}),
+        _begin(0, type="server_tool_use", id="srvtoolu_01", name="advisor", input={}),
         _delta(0, "input_json_delta", partial_json="{}"),
         _end(0),
-        _begin(1, type="mcp_tool_result", tool_use_id="mcptoolu_01", is_error=False, content=[]),
+        _begin(1, type="advisor_tool_result", tool_use_id="srvtoolu_01", content={"type": "advisor_result"}),
         _end(1),
         _begin(2, type="container_upload", file_id="file_01"),
         _end(2),

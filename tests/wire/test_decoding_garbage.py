@@ -64,6 +64,8 @@ _EXTRAS: tuple[Content, ...] = (
     Text("Hi"),
     Citation("u", "t"),
     ServerTool("code_execution", {"code": "1"}, "1"),
+    ServerTool("tools/list", {}, [{"name": "f"}], server="s"),
+    ServerTool("f", {"a": 1}, {"error": "no"}, server="s"),
     Image(),
     Refusal("No"),
 )

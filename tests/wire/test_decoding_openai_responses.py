@@ -293,9 +293,9 @@ def test_what_is_not_known_is_passed_over() -> None:
     found = heard(
         *BEGUN,
         {"type": "response.queued", "response": _response("queued")},
-        _added(0, id="mcp_1", type="mcp_call", name="x", arguments=""),
-        {"type": "response.mcp_call_arguments.delta", "output_index": 0, "delta": "{}"},
-        _done(0, id="mcp_1", type="mcp_call", name="x", arguments="{}", output="1"),
+        _added(0, id="sh_1", type="local_shell_call", call_id="x", status="in_progress"),
+        {"type": "response.shell_call_command.delta", "output_index": 0, "delta": "ls"},
+        _done(0, id="sh_1", type="local_shell_call", call_id="x", status="completed", action={"type": "exec"}),
         _added(1, id="ig_1", type="image_generation_call", status="in_progress"),
         {"type": "response.image_generation_call.partial_image", "output_index": 1, "partial_image_b64": "AAAA"},
         _done(1, id="ig_1", type="image_generation_call", status="failed", result=None),

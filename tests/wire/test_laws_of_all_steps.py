@@ -11,6 +11,7 @@ from typing import Any
 import ollama
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.beta import BetaMessage, BetaRawMessageStreamEvent
 from decoders import decode_sse
 from door import HELLO, Door
 from google.genai.types import GenerateContentResponse
@@ -39,6 +40,7 @@ from pytest_mockstream.script.content import Content
 
 STREAM_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 MESSAGE_EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+BETA_EVENT: TypeAdapter[Any] = TypeAdapter(BetaRawMessageStreamEvent)
 
 # Without white space at the edges, so that no text is cut into nothing but a space that a reader strips.
 _TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zs", "Cs"]), min_size=1, max_size=9).map(
@@ -68,6 +70,20 @@ _PAGE = st.builds(
     | st.fixed_dictionaries({"type": st.just("find_in_page"), "url": _TEXTS, "pattern": _TEXTS}),
 )
 _CODE = st.builds(ServerTool, st.just("code_execution"), st.fixed_dictionaries({"code": _TEXTS}), st.none() | _TEXTS)
+_FAILURE = st.fixed_dictionaries({"error": _TEXTS})
+_MCP = st.builds(
+    ServerTool,
+    _TEXTS,
+    st.dictionaries(_TEXTS, st.integers() | _TEXTS, max_size=2),
+    st.none() | _TEXTS | _FAILURE,
+    server=_TEXTS,
+)
+_TOOL = st.fixed_dictionaries(
+    {"name": _TEXTS}, optional={"description": _TEXTS, "input_schema": st.dictionaries(_TEXTS, _TEXTS, max_size=2)}
+)
+_LISTING = st.builds(
+    ServerTool, st.just("tools/list"), result=st.none() | st.lists(_TOOL, min_size=1, max_size=2), server=_TEXTS
+)
 _CITATION = st.builds(Citation, _TEXTS, _TEXTS, _TEXTS, new_block=_BORDERS)
 _IMAGE = st.builds(Image, st.binary(min_size=1, max_size=9))
 _USAGE = st.builds(
@@ -135,7 +151,7 @@ class Said:
     calls: tuple[tuple[str, Any], ...] = ()
     sources: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()  # of MCP servers with the label of the server before it
     seals: tuple[str, ...] = ()
 
 
@@ -167,7 +183,7 @@ def expected(script: Script, wire: Wire) -> Said:
         "calls": tuple((part.name, json.loads(part.json)) for part in said if isinstance(part, ToolCall)),
         "sources": tuple(part.url for part in said if isinstance(part, Citation)),
         "images": tuple(str(part.data) for part in said if isinstance(part, Image)),
-        "tools": tuple(part.name for part in said if isinstance(part, ServerTool)),
+        "tools": tuple(_tool(part.server, part.name) for part in said if isinstance(part, ServerTool)),
         "seals": tuple(
             sorted(
                 part.text if part.redacted else str(part.signature)
@@ -177,6 +193,10 @@ def expected(script: Script, wire: Wire) -> Said:
         ),
     }
     return Said(**{name: value for name, value in found.items() if name not in wire.without})
+
+
+def _tool(server: str | None, name: str) -> str:
+    return name if server is None else f"{server}: {name}"
 
 
 def _calls(fragments: Iterable[tuple[int, str | None, str]]) -> tuple[tuple[str, Any], ...]:
@@ -231,14 +251,22 @@ def _response(response: Response) -> Said:
     assert list(unknown_fields(response)) == []
     output: list[Any] = response.output
     parts = [part for item in output if item.type == "message" for part in item.content]
-    names = {"web_search_call": "web_search", "code_interpreter_call": "code_execution"}
+    names = {
+        "web_search_call": "web_search",
+        "code_interpreter_call": "code_execution",
+        "mcp_list_tools": "tools/list",
+    }
     return Said(
         text="".join(part.text for part in parts),
         reasoning="".join(part.text for item in output if item.type == "reasoning" for part in item.summary),
         calls=tuple((item.name, json.loads(item.arguments)) for item in output if item.type == "function_call"),
         sources=tuple(one.url for part in parts for one in part.annotations),
         images=tuple(item.result for item in output if item.type == "image_generation_call"),
-        tools=tuple(names[item.type] for item in output if item.type in names),
+        tools=tuple(
+            _tool(getattr(item, "server_label", None), names.get(item.type) or item.name)
+            for item in output
+            if item.type in names or item.type == "mcp_call"
+        ),
         seals=tuple(sorted(one for item in output if (one := getattr(item, "encrypted_content", None)))),
     )
 
@@ -274,7 +302,7 @@ def _message(content: Sequence[Any]) -> Said:
         reasoning="".join(block.thinking for block in content if block.type == "thinking"),
         calls=tuple((block.name, block.input) for block in content if block.type == "tool_use"),
         sources=tuple(one.url for block in content if block.type == "text" for one in block.citations or ()),
-        tools=tuple(block.name for block in content if block.type == "server_tool_use"),
+        tools=tuple(filter(None, map(_tool_of_block, content))),
         seals=tuple(
             sorted(
                 [block.data for block in content if block.type == "redacted_thinking"]
@@ -288,8 +316,15 @@ def _message(content: Sequence[Any]) -> Said:
     )
 
 
-def _anthropic_stream(body: bytes) -> Said:
-    events: list[Any] = [MESSAGE_EVENT.validate_json(event.data) for event in decode_sse(body)]
+def _tool_of_block(block: Any) -> str | None:
+    if block.type == "mcp_tool_listing":
+        return _tool(block.mcp_server_name, "tools/list")
+    is_use = block.type in {"server_tool_use", "mcp_tool_use"}
+    return _tool(getattr(block, "server_name", None), block.name) if is_use else None
+
+
+def _anthropic_stream(body: bytes, event_type: TypeAdapter[Any] = MESSAGE_EVENT) -> Said:
+    events: list[Any] = [event_type.validate_json(event.data) for event in decode_sse(body)]
     assert [list(unknown_fields(event)) for event in events] == [[]] * len(events)
     assert [event.name for event in decode_sse(body)] == [event.type for event in events]
     blocks: list[Any] = []
@@ -325,8 +360,8 @@ def _add_delta(block: Any, delta: Any, index: int, inputs: dict[int, str]) -> No
             block.citations = [*(block.citations or ()), delta.citation]
 
 
-def _anthropic_whole(body: bytes) -> Said:
-    message = Message.model_validate_json(body)
+def _anthropic_whole(body: bytes, message_type: type[Message | BetaMessage] = Message) -> Said:
+    message = message_type.model_validate_json(body)
     assert list(unknown_fields(message)) == []
     return _message(message.content)
 
@@ -395,6 +430,8 @@ _WIRES = [
         | _SEARCH
         | _PAGE
         | _CODE
+        | _MCP
+        | _LISTING
         | _interleaved(_REASONING | _SIGNED),
         streamed=("/v1/responses", _RESPONSES | {"stream": True}),
         whole=("/v1/responses", _RESPONSES),
@@ -447,6 +484,14 @@ _WIRES = [
     ),
 ]
 WIRES = {wire.name: wire for wire in _WIRES}
+#: Tools of MCP servers are a beta of Anthropic's: https://docs.anthropic.com/en/docs/agents-and-tools/mcp-connector
+WIRES["anthropic-beta"] = replace(
+    WIRES["anthropic"],
+    name="anthropic-beta",
+    steps=WIRES["anthropic"].steps | _MCP | _LISTING,
+    read_stream=lambda body: _anthropic_stream(body, BETA_EVENT),
+    read_whole=lambda body: _anthropic_whole(body, BetaMessage),
+)
 
 
 def scripts(wire: Wire) -> st.SearchStrategy[Script]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_mockstream.script.chunks import Usage
 from pytest_mockstream.script.steps import Citation, ErrorEvent, KeepAlive, Reasoning, ServerTool
 from pytest_mockstream.wire.bedrock import error_type, read_error, read_event
 from pytest_mockstream.wire.decoding import Decoding, Finish, Heard, Kind, Piece, counted
+from pytest_mockstream.wire.mcp import LISTING, odd_mcp_tool, said_of
 from pytest_mockstream.wire.sse import Event
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
@@ -22,7 +23,7 @@ __tracebackhide__ = True  # pytest's tracebacks end at the user's line
 _DELTAS = {"text_delta": ("text", "text"), "thinking_delta": ("reasoning", "thinking")}
 #: What a block of each type is that is streamed as text.
 _PROSE: dict[str, Kind] = {"text": "text", "thinking": "reasoning"}
-#: The tools that Anthropic runs and a script can say; there may be others, such as those of MCP.
+#: The tools that Anthropic runs and a script can say; there may be others.
 _SERVER_TOOLS = {
     "web_search",
     "web_fetch",
@@ -96,8 +97,10 @@ class _Decoder:
             yield Piece(kind="reasoning", step=Reasoning(start["data"], redacted=True), block=number)
         elif kind.endswith("_tool_result") and start["tool_use_id"] in self._runs:
             tool = self._runs.pop(start["tool_use_id"])
-            ran = ServerTool(tool.name, tool.input, _result(tool.name, start["content"]))
-            yield Piece(kind="server_tool", step=ran, block=number)
+            given = _result(tool.name, start["content"]) if tool.server is None else _given(start)
+            yield from _ran(tool, given, number)
+        elif kind == "mcp_tool_listing":
+            yield from _ran(ServerTool(LISTING, server=start["mcp_server_name"]), start.get("tools") or None, number)
         for said, name in _DELTAS.values():
             if start.get(name):
                 block.said = True
@@ -135,10 +138,11 @@ class _Decoder:
             yield _call(block, json.dumps(start.get("input") or {}, ensure_ascii=False), is_first=True)
         elif kind == "text" and not block.said:
             yield Piece(kind="text", block=block.number)
-        elif kind == "server_tool_use" and start["name"] in _SERVER_TOOLS:
+        elif kind == "mcp_tool_use" or (kind == "server_tool_use" and start["name"] in _SERVER_TOOLS):
             text = "".join(block.fragments)
             given = json.loads(text) if text.strip() else start.get("input") or {}
-            self._runs[start["id"]] = ServerTool(start["name"], given)
+            server = start["server_name"] if kind == "mcp_tool_use" else None
+            self._runs[start["id"]] = ServerTool(start["name"], given, server=server)
 
     def finish(self, reason: str | None, usage: Mapping[str, Any] | None) -> Iterator[Heard]:
         """Hear the end of a reply; a tool that still runs has no result in it."""
@@ -184,6 +188,21 @@ def _citation(source: Mapping[str, Any], block: _Block) -> Iterator[Piece]:
     if url := source.get("url") or source.get("source"):
         step = Citation(url, source.get("title") or "", source.get("cited_text") or "")
         yield Piece(kind="citation", step=step, block=block.number)
+
+
+def _ran(tool: ServerTool, result: Any, number: int) -> Iterator[Piece]:
+    """Say a tool that has run, unless it is one of an MCP server that gives what no script says."""
+    ran = replace(tool, result=result)
+    if ran.server is None or odd_mcp_tool(ran, in_blocks=True) is None:
+        yield Piece(kind="server_tool", step=ran, block=number)
+
+
+def _given(block: Mapping[str, Any]) -> Any:
+    """Return what the tool of an MCP server gives as a script says it."""
+    said = said_of(block["content"])
+    if block.get("is_error"):
+        return {"error": said}
+    return None if said == [] else said
 
 
 def _result(name: str, content: Any) -> Any:

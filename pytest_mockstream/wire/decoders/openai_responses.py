@@ -7,12 +7,13 @@ https://platform.openai.com/docs/api-reference/responses/object.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from pytest_mockstream.script.chunks import Usage
 from pytest_mockstream.script.steps import Citation, ErrorEvent, Failed, Image, KeepAlive, Reasoning, ServerTool
 from pytest_mockstream.wire.decoding import Decoding, Finish, Heard, Kind, Piece, counted
+from pytest_mockstream.wire.mcp import LISTING, odd_mcp_tool, said_of
 from pytest_mockstream.wire.sse import Event
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
@@ -199,10 +200,40 @@ def _code_interpreter(item: _Json) -> ServerTool:
     return ServerTool("code_execution", {"code": item.get("code") or ""}, "".join(logs) if logs else None)
 
 
-_TOOLS = {
+def _mcp_call(item: _Json) -> ServerTool | None:
+    try:
+        given = json.loads(item["arguments"] or "{}")
+    except ValueError:  # it broke off
+        return None
+    error = item.get("error")
+    result = item.get("output") if error is None else {"error": _mcp_error(error)}
+    return _mcp_tool(item, item["name"], given, result) if isinstance(given, dict) else None
+
+
+def _mcp_list_tools(item: _Json) -> ServerTool | None:
+    error = item.get("error")
+    return _mcp_tool(item, LISTING, {}, item.get("tools") or None if error is None else {"error": error})
+
+
+def _mcp_tool(item: _Json, name: str, given: _Json, result: Any) -> ServerTool | None:
+    """Return the tool of an MCP server; None if it gives what no script says."""
+    tool = ServerTool(name, given, result, server=item["server_label"])
+    return tool if odd_mcp_tool(tool, in_blocks=False) is None else None
+
+
+def _mcp_error(error: Any) -> Any:
+    """Return an error as a script says it: one that a tool tells in words is that text."""
+    is_of_tool = isinstance(error, dict) and error.get("type") == "mcp_tool_execution_error"
+    said = said_of(error.get("content")) if is_of_tool else None
+    return said if isinstance(said, str) and error.keys() == {"type", "content"} else error
+
+
+_TOOLS: dict[str, Callable[[_Json], ServerTool | None]] = {
     "web_search_call": _web_search,
     "file_search_call": _file_search,
     "code_interpreter_call": _code_interpreter,
+    "mcp_call": _mcp_call,
+    "mcp_list_tools": _mcp_list_tools,
 }
 
 

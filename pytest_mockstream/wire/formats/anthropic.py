@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 from pytest_mockstream.script.chunks import StreamChunk, Usage
@@ -36,6 +37,7 @@ from pytest_mockstream.wire.decoders.anthropic import BY_BEDROCK, DECODING
 from pytest_mockstream.wire.decoding import Kind
 from pytest_mockstream.wire.errors import ANTHROPIC_STATUS, anthropic_error
 from pytest_mockstream.wire.format import BadRequestError, Json, ParsedRequest, Reply, WireFormat, named_event, words
+from pytest_mockstream.wire.mcp import LISTING, blocks_with, error_of, odd_mcp_tool, tools_of
 from pytest_mockstream.wire.reading import call_of, content_of, flag, objects, rest, text_field
 from pytest_mockstream.wire.sse import Event, json_text
 
@@ -163,14 +165,14 @@ class _Encoder:
 
     def _run(self, tool: ServerTool) -> Iterator[Event]:
         self._tools += 1
-        use, result = _server_tool(tool, self._tools)
-        yield _event("content_block_start", index=self._count, content_block=use | {"input": {}})
-        said = {"type": "input_json_delta", "partial_json": json_text(use["input"])}
-        yield _event("content_block_delta", index=self._count, delta=said)
-        yield _event("content_block_stop", index=self._count)
-        yield _event("content_block_start", index=self._count + 1, content_block=result)
-        yield _event("content_block_stop", index=self._count + 1)
-        self._count += 2
+        for block in _server_tool(tool, self._tools):
+            begun = block | ({"input": {}} if "input" in block else {})
+            yield _event("content_block_start", index=self._count, content_block=begun)
+            if "input" in block:
+                said = {"type": "input_json_delta", "partial_json": json_text(block["input"])}
+                yield _event("content_block_delta", index=self._count, delta=said)
+            yield _event("content_block_stop", index=self._count)
+            self._count += 1
 
     def text(self, text: str) -> Event | None:
         return self._delta("text", text) if self._last is not None and self._last.piece.kind in _PROSE else None
@@ -252,12 +254,29 @@ def _citation(source: Citation) -> Json:
     return {"type": "web_search_result_location", **said, "encrypted_index": SIGNATURE}
 
 
-def _server_tool(tool: ServerTool, number: int) -> tuple[Json, Json]:
+def _server_tool(tool: ServerTool, number: int) -> list[Json]:
     """Return the block of a call that the provider runs itself, and the block of its result."""
+    if tool.server is not None:
+        return _mcp_tool(tool, number)
     name = f"srvtoolu_{number}"
     use = {"type": "server_tool_use", "id": name, "name": tool.name, "input": dict(tool.input)}
     result = {"type": _SERVER_TOOLS[tool.name], "tool_use_id": name, "content": _result(tool)}
-    return use, result
+    return [use, result]
+
+
+def _mcp_tool(tool: ServerTool, number: int) -> list[Json]:
+    """Return the blocks that say that a tool of an MCP server was called; or the one that lists its tools.
+
+    Blocks: https://docs.anthropic.com/en/docs/agents-and-tools/mcp-connector
+    """
+    if tool.name == LISTING:
+        return [{"type": "mcp_tool_listing", "mcp_server_name": tool.server, "tools": tools_of(tool.result)}]
+    name, called = f"mcptoolu_{number}", {"name": tool.name, "server_name": tool.server, "input": dict(tool.input)}
+    error = error_of(tool.result)
+    said = tool.result if error is None else error
+    content = blocks_with(said) if isinstance(said, str) else list(said or ())
+    result = {"type": "mcp_tool_result", "tool_use_id": name, "is_error": error is not None, "content": content}
+    return [{"type": "mcp_tool_use", "id": name, **called}, result]
 
 
 def _result(tool: ServerTool) -> Any:
@@ -300,9 +319,10 @@ def _message(reply: Reply, content: list[Json], stop: Json | None) -> Json:
 
 def _whole(reply: Reply, chunks: Sequence[StreamChunk]) -> Json:
     content: list[Json] = []
+    numbers = count(1)
     for block in blocks_of(chunks, refusals_are_text=True):
         if block.kind == "server_tool":
-            content += _server_tool(block.step, sum(one["type"] == "server_tool_use" for one in content) + 1)
+            content += _server_tool(block.step, next(numbers))
         elif block.kind == "tool_call":
             content.append(_empty_block(block) | {"input": arguments_of(block.text)})
         elif block.redacted:
@@ -320,8 +340,12 @@ def _objection(request: ParsedRequest, script: Script) -> str | None:
     return (
         broken_whole_arguments(request, script)
         or odd_calls(script, needs_ids=True)
-        or odd_tool(script, _SERVER_TOOLS, searches=("web_search",), code=_CODE, own_shape=True)
+        or odd_tool(script, _SERVER_TOOLS, searches=("web_search",), code=_CODE, own_shape=True, odd_mcp=_odd_mcp_tool)
     )
+
+
+def _odd_mcp_tool(tool: ServerTool) -> str | None:
+    return odd_mcp_tool(tool, in_blocks=True)
 
 
 FORMAT = WireFormat(

@@ -14,7 +14,6 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from pytest_mockstream._base.redaction import brief
 from pytest_mockstream.script.chunks import ItemChunk, StreamChunk, Usage
 from pytest_mockstream.script.script import Script
 from pytest_mockstream.script.steps import (
@@ -31,10 +30,8 @@ from pytest_mockstream.wire.blocks import (
     Block,
     OpenBlocks,
     odd_calls,
-    odd_tool,
     pieces_in_turn,
     pieces_of,
-    search_results,
     usage_of,
 )
 from pytest_mockstream.wire.decoders.openai_responses import DECODING
@@ -54,6 +51,7 @@ from pytest_mockstream.wire.format import (
 )
 from pytest_mockstream.wire.logprobs import probable, top_of
 from pytest_mockstream.wire.reading import call_of, content_of, flag, objects, rest, text_field
+from pytest_mockstream.wire.response_tools import odd_response_tool, tool_item
 from pytest_mockstream.wire.sse import Event, json_text
 
 __tracebackhide__ = True  # pytest's tracebacks end at the user's line
@@ -77,16 +75,6 @@ _LOGPROBS = "message.output_text.logprobs"
 #: Stands for what OpenAI encrypts, for who keeps nothing there: https://platform.openai.com/docs/guides/reasoning
 _ENCRYPTED = "bW9ja3N0cmVhbS1lbmNyeXB0ZWQ="
 _BETWEEN_ITEMS = ("response.output_item.added", "response.completed", "response.incomplete", "response.failed")
-#: The tools that OpenAI itself runs, and the type of their items.
-_SERVER_TOOLS = {
-    "web_search": "web_search_call",
-    "file_search": "file_search_call",
-    "code_interpreter": "code_interpreter_call",
-    "code_execution": "code_interpreter_call",
-}
-#: What a web search does, as the ``"type"`` of its input says, and the fields of it that a script may say:
-#: https://platform.openai.com/docs/guides/tools-web-search
-_WEB_ACTIONS = {"search": ("query", "queries"), "open_page": ("url",), "find_in_page": ("url", "pattern")}
 _TOOLS = ("server_tool", "image")
 _INCOMPLETE = ("max_output_tokens", "content_filter")
 
@@ -408,13 +396,13 @@ class _Output:
 
     def _run(self, piece: Block) -> Iterator[_Said]:
         index = len(self.items)
-        item, steps = _tool_item(piece, f"{self._reply.number}_{index}")
-        self.items.append(item | {"status": "in_progress"})
+        begun, item, events = tool_item(piece, f"{self._reply.number}_{index}")
+        self.items.append(begun)
         yield self._item_event("added", index)
         place = {"item_id": item["id"], "output_index": index}
-        for name, fields in steps:
+        for name, fields in events:
             yield f"response.{name}", place | fields
-        self.items[index] = item | {"status": "completed"}
+        self.items[index] = item
         yield self._item_event("done", index)
 
 
@@ -422,55 +410,6 @@ def _is_hidden(piece: Block) -> bool:
     """Tell whether a piece is reasoning that shows nothing: it is redacted, or only ends what was said before it."""
     step = piece.step
     return isinstance(step, Reasoning) and (step.redacted or not (piece.text or step.content))
-
-
-def _tool_item(piece: Block, name: str) -> tuple[Json, list[_Said]]:
-    """Return the item of a tool that OpenAI runs, and the events that a stream tells of it."""
-    if piece.kind == "image":
-        image = "image_generation_call"
-        item = {"id": f"ig_{name}", "type": image, "result": piece.step.data}
-        return item, [(f"{image}.{state}", {}) for state in ("in_progress", "generating", "completed")]
-    tool: ServerTool = piece.step
-    kind = _SERVER_TOOLS[tool.name]
-    searching: list[_Said] = [(f"{kind}.{state}", {}) for state in ("in_progress", "searching", "completed")]
-    query = tool.input.get("query", "")
-    if kind == "web_search_call":
-        return {"id": f"ws_{name}", "type": kind, "action": _web_action(tool)}, searching
-    if kind == "file_search_call":
-        found = [dict(one) for one in search_results(tool.result)] or None
-        return {"id": f"fs_{name}", "type": kind, "queries": [query], "results": found}, searching
-    code = tool.input.get("code", "")
-    logs = [{"type": "logs", "logs": tool.result}] if isinstance(tool.result, str) else None
-    item = {"id": f"ci_{name}", "type": kind, "code": code, "container_id": f"cntr_{name}", "outputs": logs}
-    said = [("in_progress", {}), ("code.delta", {"delta": code}), ("code.done", {"code": code})]
-    said += [("interpreting", {}), ("completed", {})]
-    names = (f"{kind}_{state}" if state.startswith("code.") else f"{kind}.{state}" for state, _ in said)
-    return item, [(event, fields) for event, (_, fields) in zip(names, said, strict=True)]
-
-
-def _web_action(tool: ServerTool) -> Json:
-    action = tool.input.get("type", "search")
-    said = {"query": ""} if action == "search" else {}
-    said |= {name: tool.input[name] for name in _WEB_ACTIONS[action] if name in tool.input}
-    sources = [{"type": "url", "url": one.get("url")} for one in search_results(tool.result)]
-    return {"type": action, **said, **({"sources": sources} if sources else {})}
-
-
-def _odd_web_action(script: Script) -> str | None:
-    """Say which web search does what it never does, or lacks what that needs; None if there is none."""
-    for step in script.contents:
-        if not isinstance(step, ServerTool) or step.name != "web_search":
-            continue
-        action = step.input.get("type", "search")
-        if not isinstance(action, str) or action not in _WEB_ACTIONS:
-            return f"a search has no {action!r}, as in {brief(step)}: give {', '.join(map(repr, _WEB_ACTIONS))}"
-        if action == "search":
-            continue
-        if lacking := [name for name in _WEB_ACTIONS[action] if not isinstance(step.input.get(name), str)]:
-            return f"{brief(step)} lacks what {action!r} needs: give {', '.join(map(repr, lacking))} as a str"
-        if step.result is not None:
-            return f"only a search has results, and {brief(step)} is none"
-    return None
 
 
 def _status(reply: Reply) -> str:
@@ -579,9 +518,7 @@ def _output_of(reply: Reply, chunks: Sequence[StreamChunk]) -> _Output:
 
 
 def _objection(_request: ParsedRequest, script: Script) -> str | None:
-    searches, code = ("web_search", "file_search"), ("code_interpreter", "code_execution")
-    odd = odd_tool(script, _SERVER_TOOLS, searches=searches, code=code, own_shape=False)
-    return odd or _odd_web_action(script) or odd_calls(script, needs_ids=True)
+    return odd_response_tool(script) or odd_calls(script, needs_ids=True)
 
 
 def _begun(reply: Reply) -> Json | None:
