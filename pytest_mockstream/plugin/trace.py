@@ -356,7 +356,7 @@ class TracePlugin:
         with self._warning(test.item):
             test.end_attempt()
             trace = trace_of(test=test.as_dict(self._folder.secrets), attempts=test.attempts)
-            data = as_json(trace)
+            data = as_json(trace).encode()
             page = page_of_json("trace", data, title=trace["test"]["function"])
             test.path = self._folder.write(test.item.nodeid, page, data)
             attach(self._config, test.path)

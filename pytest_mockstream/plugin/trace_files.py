@@ -137,7 +137,7 @@ class TraceFolder:
                 if _is_ours(self.path / file):
                     (self.path / file).unlink(missing_ok=True)
 
-    def write(self, nodeid: str, page: str, data: str) -> Path:
+    def write(self, nodeid: str, page: bytes, data: bytes) -> Path:
         """Write the two files of a test, the page last; return the page's path.
 
         Raises:
@@ -150,9 +150,9 @@ class TraceFolder:
             if os.path.exists(file) and not _is_ours(file):
                 msg = f"{file} is there, and is no trace"
                 raise FileExistsError(msg)
-        write_whole(beside, data.encode())
+        write_whole(beside, data)
         try:
-            write_whole(path, page.encode())
+            write_whole(path, page)
         except BaseException:  # an interruption, too: both are there, or neither is
             with contextlib.suppress(OSError):
                 beside.unlink()

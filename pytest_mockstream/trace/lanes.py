@@ -14,7 +14,10 @@ _OPTIONAL_OF_EVENT = ("until", "text", "remedy", "place", "waits_at", "lane")
 
 def rounded(instant: float) -> float:
     """Return an instant in microseconds precisely."""
-    return round(instant, 6)
+    try:
+        return round(instant * 1e6) / 1e6  # much faster than round(instant, 6), which goes by way of a text
+    except (OverflowError, ValueError):  # it is infinite, or no number
+        return instant
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
