@@ -7,7 +7,8 @@ the opening of the stream, and what belongs to it:
 
     ("asked", number, at, request)            at: by the clock of who asked, ``Entry.clock``
     ("answered", number, at, status, headers)
-    ("chunk", number, at, arrived_at, chunks, data)   data: bytes of a frame, or the chunk itself
+    ("chunk", number, at, arrived_at, chunk)  of a client's stream: the chunk itself
+    ("frame", number, at, arrived_at, chunks, data)   of any other: the bytes of a frame with so many chunks in it
     ("gate", number, at, held)                held: whether a gate begins to hold the stream, or lets it go
     ("stall", number, at, produced)           the script stalls when so many frames, or chunks, have been read
     ("interrupted", number, at, kind)         a read was; kind: the name of the exception's type

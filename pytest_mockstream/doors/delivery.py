@@ -75,7 +75,7 @@ class Answer:
             entry.has_bare_frames = True
         entry.last_sent_at = instant
         if entry.note is not None:
-            entry.note(("chunk", entry.asked_as, self.playback.read_at, instant, chunks, data))
+            entry.note(("frame", entry.asked_as, self.playback.read_at, instant, chunks, data))
         if last:
             self.whole = True
         return data

@@ -93,7 +93,7 @@ class Passed:
                 self._decompress = None
         if data:
             if entry.note is not None:
-                entry.note(("chunk", entry.asked_as, now, now, 1, data))
+                entry.note(("frame", entry.asked_as, now, now, 1, data))
             self.take.received(data)
 
     def ended(self, how: Ending = "end") -> None:

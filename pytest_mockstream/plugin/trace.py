@@ -95,9 +95,9 @@ class _Test:
         self.named: tuple[pytest.TestReport, str] | None = None
         self.path: Path | None = None
         self._place: CallSite | None = None
-        self._phases: list[Phase] = []  # the last one runs, if it has not ended
+        self._phases: list[Phase] = []
+        self._running: Phase | None = None  # the last one, until it has ended
         self.stopped_at: float | None = None
-        self._has_ended = True
 
     @property
     def is_worth_a_trace(self) -> bool:
@@ -115,14 +115,14 @@ class _Test:
         """Note that the setup, the call or the teardown begins, and that what came before it is over."""
         self.end_phase()
         self._place = self._place or _place(getattr(self.item, "obj", None))
-        self._phases.append(self.recorder.begin_phase("test", name, self._place))
-        self._has_ended = False
+        self._running = self.recorder.begin_phase("test", name, self._place)
+        self._phases.append(self._running)
 
     def end_phase(self) -> None:
         """Note that the last one of these has ended, if it has not: its reports are there, those of subtests, too."""
-        if not self._has_ended:
-            self.recorder.end_phase(self._phases[-1], at=self.stopped_at)
-            self._has_ended, self.stopped_at = True, None
+        if self._running is not None:
+            self.recorder.end_phase(self._running, at=self.stopped_at)
+            self._running = self.stopped_at = None
 
     def add(self, report: pytest.TestReport, place: CallSite | None) -> None:
         """Add the report of the phase that runs, or of a subtest in it, and the place of its failure."""
@@ -163,7 +163,7 @@ class _Test:
             self.attempts.append(attempt)
         finally:
             self.reports, self.places, self.leaks, self.named = [], [], [], None
-            self._phases, self._has_ended = [], True
+            self._phases, self._running = [], None
 
     def _failures(self) -> Iterator[tuple[str, str] | tuple[str, str, CallSite]]:
         """Yield the phase and the text of each failure, as the terminal shows it, and its place."""
@@ -329,11 +329,14 @@ class TracePlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         test = self._test
-        if test is None or not test.reports or report.nodeid != test.item.nodeid:
+        if test is None or not test.reports:
             return
-        if type(report) is not type(test.reports[-1]):
-            test.reports[-1] = report  # a subtest's; it is made of one that is made for it
-        if report.failed and test.named is None:
+        if report is not test.reports[-1]:
+            if report.nodeid != test.item.nodeid:
+                return
+            if type(report) is not type(test.reports[-1]):
+                test.reports[-1] = report  # a subtest's; it is made of one that is made for it
+        if report.outcome == "failed" and test.named is None:
             test.named = report, report.longreprtext
             name_trace(report, shown(self._folder.path_of(report.nodeid), self._config))
         if report.when == "teardown" and report.outcome != "rerun":
@@ -424,9 +427,9 @@ def _outcome(reports: Iterable[pytest.TestReport]) -> Literal["passed", "failed"
 
 def _is_nobodys(fixture: Any) -> bool:
     """Tell whether a fixture is none that a test or another fixture has asked for."""
-    return getattr(fixture, "__name__", "") == _PARAMETER or str(getattr(fixture, "__module__", "")).startswith(
-        _OF_ASYNCIO
-    )
+    if getattr(fixture, "__name__", "") == _PARAMETER:
+        return True
+    return str(getattr(fixture, "__module__", "")).startswith(_OF_ASYNCIO)
 
 
 def _place(function: Any) -> CallSite | None:

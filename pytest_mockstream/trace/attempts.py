@@ -95,19 +95,17 @@ def trace_of(*, test: dict[str, Any], attempts: Sequence[dict[str, Any]]) -> dic
         test: what is known of it: see ``test`` in the schema.
         attempts: what ``Recorder.attempt`` returned for each time that it ran, in order.
     """
-    sources: dict[str, dict[int, str]] = {}
+    sources: dict[str, list[dict[str, Any]]] = {}
     for attempt in attempts:
         for name, excerpts in attempt["sources"].items():
-            lines = sources.setdefault(name, {})
-            for excerpt in excerpts:
-                lines.update(enumerate(excerpt["lines"], excerpt["first"]))
+            sources[name] = _joined([*sources[name], *excerpts]) if name in sources else excerpts
     return {
         "format": FORMAT,
         "version": VERSION,
         "package": _version(),
         "test": test,
         "attempts": [{name: value for name, value in one.items() if name != "sources"} for one in attempts],
-        "sources": {name: _excerpts(lines) for name, lines in sorted(sources.items())},
+        "sources": dict(sorted(sources.items())),
     }
 
 
@@ -116,8 +114,11 @@ def _version() -> str:
     return version("pytest-mockstream")
 
 
-def _excerpts(lines: dict[int, str]) -> list[dict[str, Any]]:
-    """Return the lines of a file as excerpts, one for each gap-less part."""
+def _joined(excerpts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of excerpts of a file as excerpts, one for each gap-less part."""
+    lines: dict[int, str] = {}
+    for excerpt in excerpts:
+        lines.update(enumerate(excerpt["lines"], excerpt["first"]))
     found: list[dict[str, Any]] = []
     for number in sorted(lines):
         if found and found[-1]["first"] + len(found[-1]["lines"]) == number:

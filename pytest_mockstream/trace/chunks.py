@@ -10,6 +10,7 @@ from pytest_mockstream.script.chunks import StreamChunk
 from pytest_mockstream.script.script import Script
 
 from .frames import coded
+from .lanes import rounded
 from .shown import Shown
 
 #: What a chunk is, and its text.
@@ -33,40 +34,28 @@ class Chunks:
         self._ask = said
         self._said: Sequence[Said] | None = None
         self._taken = 0
-        self._arrived: list[float] = []
-        self._read: list[float] = []
-        self._numbers: list[int] = []
-        self._texts: list[str] = []
-        self._kinds: list[str] = []
-        self._frames: list[str | None] = []
+        self._rows: list[tuple[float, float, int, Said, str | None]] = []
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._rows)
 
-    def add(self, arrived: float, read: float, n: int, count: int, data: StreamChunk | bytes) -> None:
+    def add(self, arrived: float, read: float, n: int, what: StreamChunk | int, data: bytes = b"") -> None:
         """Add what was read.
 
         Args:
             arrived: when it came, on the axis.
             read: when it was read.
             n: its number.
-            count: how many chunks of the script are in it.
-            data: the chunk itself, or the bytes of the frame.
+            what: the chunk itself, or how many chunks of the script are in a frame.
+            data: the bytes of the frame.
         """
-        if isinstance(data, StreamChunk):
-            kind, text = said_by(data)
-            frame = None
+        if isinstance(what, StreamChunk):
+            said, frame = said_by(what), None
         else:
-            kind, text = self._take(count)
-            frame = str(data, "utf-8", "surrogateescape")
-        if self.first is None and kind != "frame":
+            said, frame = self._take(what), str(data, "utf-8", "surrogateescape")
+        if self.first is None and said[0] != "frame":
             self.first = arrived
-        self._arrived.append(round(arrived, 6))
-        self._read.append(round(read, 6))
-        self._numbers.append(n)
-        self._texts.append(text)
-        self._kinds.append(kind)
-        self._frames.append(frame)
+        self._rows.append((arrived, read, n, said, frame))
 
     def _take(self, count: int) -> Said:
         """Return what the next chunks of the script say."""
@@ -83,27 +72,20 @@ class Chunks:
 
     def as_data(self, shown: Shown) -> dict[str, Any]:
         """Return the columns as the schema has them."""
-        texts, frames = self._shown(shown)
-        made: dict[str, Any] = {"arrived": self._arrived, "read": self._read, "n": self._numbers, "text": texts}
-        if any(kind != "text" for kind in self._kinds):
-            made["kind"] = self._kinds
-        if any(frame is not None for frame in frames):
+        arrived, read, numbers, said, frames = map(list, zip(*self._rows, strict=True))
+        kinds, texts = map(list, zip(*said, strict=True))
+        texts, frames = _shown(shown, kinds, texts, frames)
+        made: dict[str, Any] = {
+            "arrived": list(map(rounded, arrived)),
+            "read": list(map(rounded, read)),
+            "n": numbers,
+            "text": texts,
+        }
+        if {*kinds} != {"text"}:
+            made["kind"] = kinds
+        if {*frames} != {None}:
             made["frame"] = [None if code is None else [*code] for code in coded(frames)]
         return made
-
-    def _shown(self, shown: Shown) -> tuple[list[str], list[str | None]]:
-        """Return texts and frames without secrets, also without those that come in pieces."""
-        texts, kinds = self._texts, {*self._kinds} - {"end", "frame"}
-        hidden = shown.spans(texts) or [[] for _ in texts]
-        for kind in kinds if len(kinds) > 1 else ():  # they may alternate
-            places = [place for place, other in enumerate(self._kinds) if other == kind]
-            for place, more in zip(places, shown.spans([texts[place] for place in places]), strict=False):
-                hidden[place] += more
-        if any(hidden):  # what is hidden in the texts may stand in pieces in the frames
-            told = [str(hidden_at(text, spans)) for text, spans in zip(texts, hidden, strict=True)]
-            return told, [frame and REDACTED for frame in self._frames]
-        frames = shown.parts([frame or "" for frame in self._frames])
-        return texts, [None if frame is None else told for frame, told in zip(self._frames, frames, strict=True)]
 
 
 class Scripts:
@@ -120,6 +102,27 @@ class Scripts:
             said = [said_by(unit) for unit in script.units() if isinstance(unit, StreamChunk | str)]
             self._known[id(script)] = script, said
         return self._known[id(script)][1]
+
+
+def _shown(
+    shown: Shown, kinds: list[str], texts: list[str], frames: list[str | None]
+) -> tuple[list[str], list[str | None]]:
+    """Return texts and frames without secrets, also without those that come in pieces."""
+    hidden = shown.spans(texts)
+    speaking = {*kinds} - {"end", "frame"}
+    for kind in speaking if len(speaking) > 1 else ():  # they may alternate
+        places = [place for place, other in enumerate(kinds) if other == kind]
+        found = shown.spans([texts[place] for place in places])
+        hidden = hidden or [[] for _ in texts]
+        for place, more in zip(places, found, strict=False):
+            hidden[place] += more
+    if any(hidden):  # what is hidden in the texts may stand in pieces in the frames
+        told = [str(hidden_at(text, spans)) for text, spans in zip(texts, hidden, strict=True)]
+        return told, [frame and REDACTED for frame in frames]
+    if not any(frames):
+        return texts, frames
+    parts = shown.parts([frame or "" for frame in frames])
+    return texts, [None if frame is None else told for frame, told in zip(frames, parts, strict=True)]
 
 
 def said_by(unit: StreamChunk | str) -> Said:

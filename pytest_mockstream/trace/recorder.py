@@ -97,7 +97,7 @@ class Recorder:
     def begin_phase(self, kind: PhaseKind, name: str, place: CallSite | None = None) -> Phase:
         """Note that a phase begins; ``end_phase`` ends it."""
         phase = Phase(kind, name, place)
-        self._tell_phase(phase, begins=True)
+        self._tell_phase(phase, True, monotonic())
         return phase
 
     def end_phase(self, phase: Phase, *, at: float | None = None) -> None:
@@ -107,18 +107,18 @@ class Recorder:
             phase: what ``begin_phase`` returned.
             at: when it ended, by the real clock; None for now.
         """
-        self._tell_phase(phase, begins=False, at=at)
+        self._tell_phase(phase, False, monotonic() if at is None else at)
         if phase.state == "failed":  # what a test sets in the environment is gone when its trace is written
             secrets = Secrets()
             if self._secrets is not None:
                 secrets.join(self._secrets)
             self._secrets = secrets
 
-    def _tell_phase(self, phase: Phase, *, begins: bool, at: float | None = None) -> None:
+    def _tell_phase(self, *told: Any) -> None:
+        """Tell a phase, whether it begins, and when by the real clock: what runs tests stands outside of loops."""
         if self._living:
             self._look()
-        # By the real clock: what runs tests stands outside of their loops.
-        _append(self._told.told, ("phase", phase, begins, monotonic() if at is None else at))
+        _append(self._told.told, ("phase", *told))
 
     @contextmanager
     def phase(self, kind: PhaseKind, name: str, place: CallSite | None = None) -> Iterator[Phase]:
@@ -141,20 +141,21 @@ class Recorder:
     # What is told.
 
     def _note(self, happening: Happening) -> None:
-        name = happening[0]
-        if name == "chunk":  # by far the most
+        if happening[0] == "chunk":  # by far the most
             told = self._told.told
             if len(told) < MOST_HAPPENINGS:
-                _append(told, happening if type(happening[5]) is not bytes else self._weighed(happening))
+                _append(told, happening)
                 return
-        elif name in _LOOKS:
+        elif happening[0] == "frame":
+            happening = self._weighed(happening)
+        elif happening[0] in _LOOKS:
             if self._living:
                 self._look()
             happening = (*happening, monotonic())
         self._told.append(happening)
 
     def _weighed(self, happening: Happening) -> Happening:
-        """Return a chunk with its frame, if there have not been too many bytes of them."""
+        """Return a frame with its bytes, if there have not been too many of them."""
         self._size += len(happening[5])
         return happening if self._size <= MOST_BYTES else (*happening[:5], b"")
 
@@ -271,10 +272,12 @@ def _is_of_test(thing: asyncio.Task[Any] | threading.Thread, birth: TaskBirth | 
     Nor what the finaliser of an object starts: that may be the object of any test before.
     """
     frames, owner = birth.frames, birth.owner
+    if not frames and not isinstance(thing, threading.Thread):
+        return False  # a task whose maker is not known is asyncio.Runner's own
     if (owner is not None and owner.label in _LASTING) or is_by_finaliser(birth):
         return False
     if not frames:
-        return isinstance(thing, threading.Thread)  # a task whose maker is not known is asyncio.Runner's own
+        return True
     files = [code.co_filename for code in frames if isinstance(code, CodeType)]
     # What asyncio starts without anybody above it ends a loop, such as the thread that waits for the loop's executor.
     return not is_ours(files[0]) and any(not comparable(file).startswith(_ASYNCIO) for file in files)

@@ -22,6 +22,8 @@ from .lanes import Lane, in_order, rounded
 from .shown import Shown
 from .streams import Stream
 
+_READS = frozenset({"chunk", "frame"})  # by far the most of what happens
+
 
 class Run:
     """A run as it is being made, happening by happening.
@@ -40,26 +42,30 @@ class Run:
         self._numbers = count().__next__
         self._ids = count().__next__
         began = next((happening[1] for happening in part.happenings if happening[0] == "began"), 0.0)
-        self._virtual = {*_virtual_streams(part.happenings)}
-        self._axis = Axis(virtual=bool(self._virtual) or any(map(_is_virtual, part.happenings)), zero=began)
+        turns = [happening for happening in part.happenings if happening[0] not in _READS]
+        self._virtual = {*_virtual_streams(turns)}
+        self._axis = Axis(virtual=bool(self._virtual) or any(map(_is_virtual, turns)), zero=began)
         self.lanes: list[Lane] = []
-        self._phases: list[tuple[Phase, Lane]] = []
+        self._phases: dict[Phase, Lane] = {}
         self._fixtures: dict[tuple[str, CallSite | None], Lane] = {}
         self._makers: dict[int, Lane] = {}  # by what requests call a task or a thread
         self._lives: dict[Life, Lane] = {}
         self._by_serial: dict[int, Lane] = {}
         self._streams: dict[int, Stream] = {}
         self._links: list[dict[str, Any]] = []
-        self._tried_again = {id(again): before for before, again in _retried(part.happenings)}
+        self._tried_again = {id(again): before for before, again in _retried(turns)}
         self._findings: dict[int, list[Finding]] = {}
         for finding in findings:
             self._findings.setdefault(id(finding.request), []).append(finding)
         for happening in part.happenings:
-            self._tell(happening)
+            if happening[0] not in _READS:
+                self._tell(happening)
+            elif (stream := self._streams.get(happening[1])) is not None:
+                stream.read(*happening[2:])
 
     def _tell(self, happening: Happening) -> None:
         match happening[0]:
-            case "chunk" | "answered" | "gate" | "interrupted" | "left" | "over":
+            case "answered" | "gate" | "interrupted" | "left" | "over":
                 if (stream := self._streams.get(happening[1])) is not None:
                     stream.tell(happening)
             case "phase":
@@ -76,10 +82,9 @@ class Run:
     def _phase(self, phase: Phase, begins: bool, instant: float) -> None:
         at = self._axis.at(monotonic, instant)
         if begins:
-            self._phases.append((phase, self._fixtures.get(phase.key) or self._begin_phase(phase, at)))
+            self._phases[phase] = self._fixtures.get(phase.key) or self._begin_phase(phase, at)
             return
-        lane = next((lane for other, lane in self._phases if other is phase), None) or self._begin_phase(phase, at)
-        self._phases = [one for one in self._phases if one[0] is not phase]
+        lane = self._phases.pop(phase, None) or self._begin_phase(phase, at)
         n = self._numbers()
         if phase.kind == "test":
             label = f"{phase.name} {phase.state}"
@@ -100,7 +105,7 @@ class Run:
 
     def _stage(self) -> Lane | None:
         """Return the lane of the phase that the test is in."""
-        return self._phases[-1][1] if self._phases else None
+        return next(reversed(self._phases.values()), None)
 
     # Tasks and threads.
 

@@ -102,10 +102,8 @@ class Stream:
     def tell(self, happening: tuple[Any, ...]) -> None:
         """Add a happening of the stream."""
         kind = happening[0]
-        if self._is_over and kind != "over":
-            return
-        tell = self._chunk if kind == "chunk" else getattr(self, f"_{kind}")  # by far the most
-        tell(*happening[2:])
+        if not self._is_over or kind == "over":
+            getattr(self, f"_{kind}")(*happening[2:])
 
     def _answered(self, relative: float, status: int, headers: Any) -> None:
         self.lane.more["response"] = {"status": status, "headers": self._shown.headers(headers)}
@@ -114,13 +112,20 @@ class Stream:
         else:
             self._event(relative, "answered", f"answered with HTTP {status}")
 
-    def _chunk(self, relative: float, arrived_at: float, count: int, data: Any) -> None:
-        at = self.at(relative)
-        arrived = at if self._flat else min(max(self._base + arrived_at, self.lane.start), at)
+    def read(self, relative: float, arrived_at: float, *what: Any) -> None:
+        """Add a chunk, or a frame: how many chunks are in it, and its bytes."""
+        if self._is_over:
+            return
+        lane, at = self.lane, self.at(relative)
+        arrived = self._base + arrived_at
+        if arrived > at or self._flat:
+            arrived = at
+        elif arrived < lane.start:
+            arrived = lane.start
         if at - self._read > self._shortest:
             self._gap(arrived, at)
-        self.lane.latest = self._read = at
-        self._chunks.add(arrived, at, self._numbers(), count, data)
+        lane.latest = self._read = at
+        self._chunks.add(arrived, at, self._numbers(), *what)
 
     def _gap(self, arrived: float, at: float) -> None:
         """Tell of the time in which there was no chunk, and of the time in which there was one that nobody read."""

@@ -35,7 +35,7 @@ def test_stream_of_client_is_told_from_its_opening_to_its_end() -> None:
     assert names(happened) == ["asked", "chunk", "chunk", "chunk", "chunk", "over"]
     assert {happening[1] for happening in happened} == {number}
     assert happened[0][3] is request
-    assert [(at, arrived, chunk.delta) for _, _, at, arrived, _, chunk in happened[1:-1]] == [
+    assert [(at, arrived, chunk.delta) for _, _, at, arrived, chunk in happened[1:-1]] == [
         (0.0, 0.0, "Paris "),
         (0.0, 0.0, "is "),
         (2.0, 2.0, "lovely."),
@@ -100,7 +100,7 @@ def test_stream_of_sdk_is_told_with_its_frames() -> None:
     assert answered[0] == "answered"
     assert answered[3] == 200
     assert answered[4]["content-type"].startswith("text/event-stream")
-    assert b"".join(happening[5] for happening in happened if happening[0] == "chunk") == got
+    assert b"".join(happening[5] for happening in happened if happening[0] == "frame") == got
     assert happened[-1][3] == "exhausted"
 
 

@@ -165,7 +165,7 @@ class MockStream(Iterator[StreamChunk], AsyncIterator[StreamChunk]):
         entry.chunks_sent += 1
         entry.last_sent_at = instant
         if entry.note is not None:
-            entry.note(("chunk", entry.asked_as, self._playback.read_at, instant, 1, chunk))
+            entry.note(("chunk", entry.asked_as, self._playback.read_at, instant, chunk))
         if chunk.delta:
             self._deltas.append(chunk.delta)
         if chunk.reasoning:

@@ -100,7 +100,7 @@ class Board:
         if what == "asked":
             self._asked(about[1])
         elif (view := self.views.get(number)) is not None:
-            if what == "chunk":
+            if what == "frame":
                 _, _, chunks, data = about
                 view.add_frame(chunks, data)
             elif what == "stall":
