@@ -38,8 +38,8 @@ def attempt_of(
 ) -> dict[str, Any]:
     """Return an attempt as data; see ``Recorder.attempt``."""
     parts = happenings.parts()
-    requests = [happening[3] for part in parts for happening in part.happenings if happening[0] == "asked"]
-    shown, scripts = Shown(requests, known), Scripts()
+    of_runs = [happening[3] for part in parts[1:] for happening in part.happenings if happening[0] == "asked"]
+    shown, scripts = Shown([*happenings.requests, *of_runs], known), Scripts()
     failed = outcome in {"failed", "rerun"}
     test = Run(parts[0], shown, scripts, findings)
     for leak in leaks:

@@ -116,15 +116,17 @@ class Happenings:
 
     Attributes:
         told: where what happens now goes to.
+        requests: those that were made besides the runs of sweeps, in order.
         sweeps: those that there were.
     """
 
-    __slots__ = ("_kept", "_outer", "_parts", "sweeps", "told")
+    __slots__ = ("_kept", "_outer", "_parts", "requests", "sweeps", "told")
 
     def __init__(self) -> None:
         self._outer = self.told = _Told([("began", monotonic())])
         self._parts: list[Part] = []
         self._kept = {True: MOST_GOOD_RUNS, False: MOST_BAD_RUNS}
+        self.requests: list[Request] = []
         self.sweeps: list[Sweep] = []
 
     def append(self, happening: Happening) -> None:
@@ -141,6 +143,8 @@ class Happenings:
                 self.sweeps[-1:] = [sweep._replace(report=happening[3]) for sweep in self.sweeps[-1:]]
             case _:
                 self.told.append(happening)
+                if happening[0] == "asked" and self.told is self._outer and not self.told.omitted:
+                    self.requests.append(happening[3])
 
     def _end_run(self, verdict: Verdict) -> None:
         told, self.told = self.told, self._outer
@@ -152,11 +156,6 @@ class Happenings:
         sweep = self.sweeps[-1] if self.sweeps else None
         happenings, omitted = (told[:], told.omitted) if kept else ([], 0)
         self._parts.append(Part(happenings, omitted, verdict, sweep))
-
-    @property
-    def requests(self) -> list[Request]:
-        """The requests that were made besides the runs of sweeps, in order."""
-        return [happening[3] for happening in self._outer[:] if happening[0] == "asked"]
 
     def parts(self) -> list[Part]:
         """Return what happened: besides the runs of sweeps, and then in each of them."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from .shown import Place
@@ -82,10 +82,8 @@ class Lane:
         }
         if self.leaked:
             made["leaked"] = True
-        return {**made, "at": self.at, "facts": self.facts, **self.more, "events": list(self._in_order())}
-
-    def _in_order(self) -> Iterator[dict[str, Any]]:
-        yield from sorted(self.events, key=lambda event: event["n"])
+        events = sorted(self.events, key=itemgetter("n"))
+        return {**made, "at": self.at, "facts": self.facts, **self.more, "events": events}
 
 
 def in_order(lanes: list[Lane]) -> list[Lane]:

@@ -90,7 +90,7 @@ class Recorder:
     @property
     def requests(self) -> list[Request]:
         """The requests since ``begin``, in order, without those of the runs of a sweep."""
-        return self._told.requests
+        return self._told.requests[:]
 
     # Phases.
 

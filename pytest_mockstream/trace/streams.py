@@ -11,7 +11,6 @@ from pytest_mockstream._base.wording import counted, duration
 from pytest_mockstream.playbook.ledger import Entry, Quota, entry_of
 from pytest_mockstream.playbook.request import Request, shown_path, words_in
 from pytest_mockstream.playbook.tries import trouble_of
-from pytest_mockstream.script.chunks import Usage
 from pytest_mockstream.script.steps import Fault, HTTPError
 
 from .axis import Axis
@@ -116,12 +115,12 @@ class Stream:
         """Add a chunk, or a frame: how many chunks are in it, and its bytes."""
         if self._is_over:
             return
-        lane, at = self.lane, self.at(relative)
-        arrived = self._base + arrived_at
-        if arrived > at or self._flat:
-            arrived = at
-        elif arrived < lane.start:
-            arrived = lane.start
+        lane = self.lane
+        if self._flat:
+            at = arrived = self.at(relative)
+        else:  # as ``at`` does, for each chunk
+            at = self._axis.reach(max(self._base + relative, lane.latest))
+            arrived = min(max(self._base + arrived_at, lane.start), at)
         if at - self._read > self._shortest:
             self._gap(arrived, at)
         lane.latest = self._read = at
@@ -219,8 +218,8 @@ class Stream:
         yield "chunks", f"{entry.amount_read()} read" + (f", {wasted} for nobody" if wasted else "")
         if (first := self._chunks.first) is not None:
             yield "time to first chunk", duration(first - self.lane.start)
-        if (usage := _usage(request, entry)) is not None:
-            yield "tokens", f"{usage.prompt_tokens} in, {usage.completion_tokens} out"
+        if (tokens := _tokens(request, entry)) is not None:
+            yield "tokens", f"{tokens[0]} in, {tokens[1]} out"
         if entry.timeout is not None:
             yield "time-out", duration(entry.timeout)
         if entry.wait is not None:
@@ -247,14 +246,14 @@ def _wire_format(request: Request) -> str:
     return found[0][0].name if found else ""
 
 
-def _usage(request: Request, entry: Entry) -> Usage | None:
-    """Return the tokens of a whole answer, as its last chunk says them."""
+def _tokens(request: Request, entry: Entry) -> tuple[int, int] | None:
+    """Return the tokens of a question and of a whole answer, as its last chunk says them."""
     script = entry.script
     if script is None or not entry.chunk_count or entry.status >= 400:
         return None
-    return script.usage or Usage(
-        prompt_tokens=words_in(request.messages), completion_tokens=max(0, script.chunk_count - 1)
-    )
+    if (usage := script.usage) is not None:
+        return usage.prompt_tokens, usage.completion_tokens
+    return words_in(request.messages), max(0, script.chunk_count - 1)
 
 
 def _quota(quota: Quota) -> str:
