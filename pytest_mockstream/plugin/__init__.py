@@ -128,9 +128,9 @@ def _says_something(config: pytest.Config) -> bool:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
     """Take what workers tell of traces: a marker may ask for one in a test that this process never sees."""
-    from .trace_summary import TraceSummary
+    from .trace_summary import ReportsOfWorkers
 
-    TraceSummary.register(config)
+    config.pluginmanager.register(ReportsOfWorkers(config))
 
 
 @pytest.hookimpl(tryfirst=True)

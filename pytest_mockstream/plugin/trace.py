@@ -56,7 +56,6 @@ def record(config: pytest.Config, mode: str) -> None:
     if not plugins.has_plugin(_NAME):
         if not hasattr(config, "workerinput"):
             TraceFolder.of(config).check_writable()
-            TraceSummary.register(config)
         plugins.register(TracePlugin(config, mode), _NAME)
 
 
@@ -216,6 +215,7 @@ class TracePlugin:
         self._config = config
         self._mode = mode
         self._folder = TraceFolder.of(config)
+        self._summary = None if hasattr(config, "workerinput") else TraceSummary.of(config)
         self._process = os.getpid()
         self._recorder: Recorder | None = None
         self._test: _Test | None = None
@@ -329,8 +329,14 @@ class TracePlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         test = self._test
-        if test is None or not test.reports:
+        if test is None:
             return
+        if test.reports:
+            self._hear(test, report)
+        if report.when == "teardown" and self._summary is not None:
+            self._summary.take(report)
+
+    def _hear(self, test: _Test, report: Any) -> None:
         if report is not test.reports[-1]:
             if report.nodeid != test.item.nodeid:
                 return

@@ -48,6 +48,8 @@ def _with_sections(report: pytest.TestReport, text: str) -> Any:
 class TraceSummary:
     """Collects what reports say of traces; a worker of xdist leaves that to the controller.
 
+    It is handed the reports of tests that are traced here: one hook more for each report of a run would be dear.
+
     Args:
         config: of the run.
     """
@@ -58,10 +60,12 @@ class TraceSummary:
         self._interrupted: Path | None = None
 
     @classmethod
-    def register(cls, config: pytest.Config) -> None:
-        """Begin to collect, if nobody does yet."""
-        if not config.pluginmanager.has_plugin(_NAME):
-            config.pluginmanager.register(cls(config), _NAME)
+    def of(cls, config: pytest.Config) -> TraceSummary:
+        """Return that of a run, which is the same for all who ask."""
+        summary: TraceSummary | None = config.pluginmanager.get_plugin(_NAME)
+        if summary is None:
+            config.pluginmanager.register(summary := cls(config), _NAME)
+        return summary
 
     @classmethod
     def add_interrupted(cls, config: pytest.Config, path: Path) -> None:
@@ -70,8 +74,8 @@ class TraceSummary:
             summary._written.add(str(path))
             summary._interrupted = path
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: Any) -> None:
+    def take(self, report: Any) -> None:
+        """Take what a report says of a trace, before anybody shows the report."""
         if (path := getattr(report, "mockstream_trace", None)) is None:
             return
         self._written.add(path)
@@ -87,3 +91,18 @@ class TraceSummary:
         if self._written:
             folder = shown(TraceFolder.of(self._config).path, self._config)
             terminalreporter.write_line(f"mockstream: {counted(len(self._written), 'trace')} in {folder}{os.sep}")
+
+
+class ReportsOfWorkers:
+    """Hands what workers of xdist report to the summary.
+
+    Args:
+        config: of the controller.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._summary = TraceSummary.of(config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self._summary.take(report)

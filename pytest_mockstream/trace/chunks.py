@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_mockstream._base.redaction import REDACTED, hidden_at
+from pytest_mockstream._base.watching import Happening
 from pytest_mockstream.script.chunks import StreamChunk
 from pytest_mockstream.script.script import Script
 
@@ -39,20 +40,20 @@ class Chunks:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, arrived: float, read: float, n: int, what: StreamChunk | int, data: bytes = b"") -> None:
+    def add(self, arrived: float, read: float, n: int, happening: Happening) -> None:
         """Add what was read.
 
         Args:
             arrived: when it came, on the axis.
             read: when it was read.
             n: its number.
-            what: the chunk itself, or how many chunks of the script are in a frame.
-            data: the bytes of the frame.
+            happening: the chunk, or the frame with how many chunks of the script are in it.
         """
-        if isinstance(what, StreamChunk):
-            said, frame = said_by(what), None
+        frame: str | None = None
+        if happening[0] == "chunk":
+            said = said_by(happening[4])
         else:
-            said, frame = self._take(what), str(data, "utf-8", "surrogateescape")
+            said, frame = self._take(happening[4]), str(happening[5], "utf-8", "surrogateescape")
         if self.first is None and said[0] != "frame":
             self.first = arrived
         self._rows.append((arrived, read, n, said, frame))

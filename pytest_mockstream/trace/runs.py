@@ -61,7 +61,7 @@ class Run:
             if happening[0] not in _READS:
                 self._tell(happening)
             elif (stream := self._streams.get(happening[1])) is not None:
-                stream.read(*happening[2:])
+                stream.read(happening)
 
     def _tell(self, happening: Happening) -> None:
         match happening[0]:

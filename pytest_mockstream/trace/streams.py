@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from pytest_mockstream._base.redaction import brief
+from pytest_mockstream._base.watching import Happening
 from pytest_mockstream._base.wording import counted, duration
 from pytest_mockstream.playbook.ledger import Entry, Quota, entry_of
 from pytest_mockstream.playbook.request import Request, shown_path, words_in
@@ -98,7 +99,7 @@ class Stream:
 
     # What happens.
 
-    def tell(self, happening: tuple[Any, ...]) -> None:
+    def tell(self, happening: Happening) -> None:
         """Add a happening of the stream."""
         kind = happening[0]
         if not self._is_over or kind == "over":
@@ -111,20 +112,20 @@ class Stream:
         else:
             self._event(relative, "answered", f"answered with HTTP {status}")
 
-    def read(self, relative: float, arrived_at: float, *what: Any) -> None:
-        """Add a chunk, or a frame: how many chunks are in it, and its bytes."""
+    def read(self, happening: Happening) -> None:
+        """Add a chunk or a frame that was read; they are by far the most of what happens."""
         if self._is_over:
             return
         lane = self.lane
         if self._flat:
-            at = arrived = self.at(relative)
-        else:  # as ``at`` does, for each chunk
-            at = self._axis.reach(max(self._base + relative, lane.latest))
-            arrived = min(max(self._base + arrived_at, lane.start), at)
+            at = arrived = self.at(happening[2])
+        else:
+            at = self._axis.reach(max(self._base + happening[2], lane.latest))
+            arrived = min(max(self._base + happening[3], lane.start), at)
         if at - self._read > self._shortest:
             self._gap(arrived, at)
         lane.latest = self._read = at
-        self._chunks.add(arrived, at, self._numbers(), *what)
+        self._chunks.add(arrived, at, self._numbers(), happening)
 
     def _gap(self, arrived: float, at: float) -> None:
         """Tell of the time in which there was no chunk, and of the time in which there was one that nobody read."""
