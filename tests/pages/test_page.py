@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_mockstream.pages import assets, page, write
+from pytest_mockstream.pages import as_json, assets, page, page_of_json, write
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(codec=None)) | st.sampled_from(
@@ -66,6 +66,14 @@ def test_title_is_text_whose_every_character_is_seen(title: str) -> None:
     assert shown
     assert not re.search(r"[<\x00-\x1f\u200b-\u200f\u2028-\u202e\ud800-\udfff]", shown[1])
     text.encode()
+
+
+def test_page_of_json_is_the_page_of_its_data() -> None:
+    made = page_of_json("trace", as_json({"a": "<é>"}).encode(), title="A <é> {data}")
+
+    assert made == page("trace", {"a": "<é>"}, title="A <é> {data}").encode()
+    assert data_of(made.decode()) == {"a": "<é>"}
+    assert "<title>A &lt;é&gt; {data}</title>" in made.decode()
 
 
 def test_numbers_that_json_cannot_say_are_texts() -> None:
