@@ -328,27 +328,20 @@ class TracePlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
-        test = self._test
-        if test is None:
+        if (test := self._test) is None:
             return
-        if test.reports:
-            self._hear(test, report)
-        if report.when == "teardown" and self._summary is not None:
-            self._summary.take(report)
-
-    def _hear(self, test: _Test, report: Any) -> None:
-        if report is not test.reports[-1]:
-            if report.nodeid != test.item.nodeid:
-                return
+        if test.reports and (report is test.reports[-1] or report.nodeid == test.item.nodeid):
             if type(report) is not type(test.reports[-1]):
                 test.reports[-1] = report  # a subtest's; it is made of one that is made for it
-        if report.outcome == "failed" and test.named is None:
-            test.named = report, report.longreprtext
-            name_trace(report, shown(self._folder.path_of(report.nodeid), self._config))
-        if report.when == "teardown" and report.outcome != "rerun":
-            self._write(test)
-            if test.path is not None:
-                report.mockstream_trace = str(test.path)
+            if report.outcome == "failed" and test.named is None:
+                test.named = report, report.longreprtext
+                name_trace(report, shown(self._folder.path_of(report.nodeid), self._config))
+            if report.when == "teardown" and report.outcome != "rerun":
+                self._write(test)
+                if test.path is not None:
+                    report.mockstream_trace = str(test.path)
+        if report.when == "teardown" and self._summary is not None:
+            self._summary.take(report)
 
     def tell_reports(self) -> None:
         """Take the reports of the test as if pytest had told of them."""

@@ -97,7 +97,7 @@ class Recorder:
     def begin_phase(self, kind: PhaseKind, name: str, place: CallSite | None = None) -> Phase:
         """Note that a phase begins; ``end_phase`` ends it."""
         phase = Phase(kind, name, place)
-        self._tell_phase(phase, True, monotonic())
+        self._tell_phase(("phase", phase, True, monotonic()))
         return phase
 
     def end_phase(self, phase: Phase, *, at: float | None = None) -> None:
@@ -107,18 +107,18 @@ class Recorder:
             phase: what ``begin_phase`` returned.
             at: when it ended, by the real clock; None for now.
         """
-        self._tell_phase(phase, False, monotonic() if at is None else at)
+        self._tell_phase(("phase", phase, False, monotonic() if at is None else at))
         if phase.state == "failed":  # what a test sets in the environment is gone when its trace is written
             secrets = Secrets()
             if self._secrets is not None:
                 secrets.join(self._secrets)
             self._secrets = secrets
 
-    def _tell_phase(self, *told: Any) -> None:
+    def _tell_phase(self, happening: Happening) -> None:
         """Tell a phase, whether it begins, and when by the real clock: what runs tests stands outside of loops."""
         if self._living:
             self._look()
-        _append(self._told.told, ("phase", *told))
+        _append(self._told.told, happening)
 
     @contextmanager
     def phase(self, kind: PhaseKind, name: str, place: CallSite | None = None) -> Iterator[Phase]:
