@@ -19,6 +19,14 @@ def is_virtual(clock: Clock | None) -> bool:
     return clock is not None and clock is not monotonic
 
 
+def rounded(instant: float) -> float:
+    """Return an instant in microseconds precisely."""
+    try:
+        return round(instant * 1e6) / 1e6  # much faster than round(instant, 6), which goes by way of a text
+    except (OverflowError, ValueError):  # it is infinite, or no number
+        return instant
+
+
 class Axis:
     """The time axis of a run; it is told instants in the order in which they happened.
 

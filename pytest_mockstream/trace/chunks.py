@@ -10,8 +10,8 @@ from pytest_mockstream._base.watching import Happening
 from pytest_mockstream.script.chunks import StreamChunk
 from pytest_mockstream.script.script import Script
 
+from .axis import rounded
 from .frames import coded
-from .lanes import rounded
 from .shown import Shown
 
 #: What a chunk is, and its text.

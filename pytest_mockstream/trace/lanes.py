@@ -6,18 +6,11 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
+from .axis import rounded
 from .shown import Place
 
 #: Keys of an event and a lane that are left out where they are empty.
 _OPTIONAL_OF_EVENT = ("until", "text", "remedy", "place", "waits_at", "lane")
-
-
-def rounded(instant: float) -> float:
-    """Return an instant in microseconds precisely."""
-    try:
-        return round(instant * 1e6) / 1e6  # much faster than round(instant, 6), which goes by way of a text
-    except (OverflowError, ValueError):  # it is infinite, or no number
-        return instant
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from pytest_mockstream.playbook.ledger import entry_of
 from pytest_mockstream.playbook.request import Request
 from pytest_mockstream.playbook.tries import retried
 
-from .axis import Axis, Clock, is_virtual
+from .axis import Axis, Clock, is_virtual, rounded
 from .chunks import Scripts
 from .happenings import NEAR, Life, Part, Phase
-from .lanes import Lane, in_order, rounded
+from .lanes import Lane, in_order
 from .shown import Shown
 from .streams import Stream
 

@@ -14,9 +14,9 @@ from pytest_mockstream.playbook.request import Request, shown_path, words_in
 from pytest_mockstream.playbook.tries import trouble_of
 from pytest_mockstream.script.steps import Fault, HTTPError
 
-from .axis import Axis
+from .axis import Axis, rounded
 from .chunks import Chunks, Scripts
-from .lanes import Lane, rounded
+from .lanes import Lane
 from .shown import Shown
 
 #: What is shorter is no pause: in virtual time a rounding error, in real time what a turn of the loop may take.

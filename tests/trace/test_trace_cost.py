@@ -16,7 +16,7 @@ from traced import attempt, recording
 
 from pytest_mockstream import MockStreamClient
 from pytest_mockstream import trace as trace_package
-from pytest_mockstream.trace.lanes import rounded
+from pytest_mockstream.trace.axis import rounded
 
 FOLDER = os.path.dirname(str(trace_package.__file__))
 
