@@ -34,8 +34,9 @@ def native_threads_may_act() -> bool:
     end = monotonic() + _GONE
     before = None
     while True:
+        listed = _listed()
         try:
-            threads = {thread: _rest(thread) for thread in os.listdir(_THREADS) if thread not in _listed()}
+            threads = {thread: _rest(thread) for thread in os.listdir(_THREADS) if thread not in listed}
         except OSError:  # this is no Linux
             return False
         awake = {thread for thread, rest in threads.items() if rest is None}

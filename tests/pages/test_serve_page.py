@@ -239,6 +239,7 @@ def test_all_connections_are_dropped_and_the_page_stays(page: Any, held: Reader)
 def test_the_next_request_gets_the_script_that_is_chosen(page: Any, server: MockStreamServer, file: Path) -> None:
     page.locator("#script-text").fill('[[script]]\nwhen = {model = "other"}\nsteps = ["chosen"]\n' + SCRIPT)
     press(page, "Play from now on")
+    page.get_by_role("button", name="Play next: script 2").wait_for()  # until then, the old list is shown
     press(page, "Play next: script 1")
     page.get_by_role("button", name="Is next: script 1").wait_for()
 
