@@ -8,9 +8,9 @@
 # of libffi, OpenSSL, SQLite and zlib; no root. That takes ten minutes on two cores. What is there and works is not built
 # again.
 #
-# An environment on it is made with `-m venv --without-pip`. Seen on 2026-11-28, with 3.13.15: of what the tests need,
+# An environment on it is made with `-m venv --without-pip`. Seen on 2026-11-29, with 3.13.15: of what the tests need,
 # all but uvloop, check-jsonschema, vcrpy, langchain-openai and newer versions of hypothesis (take `hypothesis<6.150`)
-# installs there.
+# installs there; grpcio compiles for many minutes, and of rpds-py an older version has a wheel (`pip --prefer-binary`).
 set -euo pipefail
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
