@@ -82,7 +82,7 @@ for name in json.loads(failed.read_text()) if failed.exists() else ():
     [ ${#failed[@]} -ge 1 ] && [ ${#failed[@]} -le 5 ] || return 1
     echo "== $(date +%T) once more, alone: ${failed[*]}"
     limit 600 "$pytest" -q -rs --slow -p no:randomly "${failed[@]}" || return
-    printf "== FLAKY: $current_step: %s\n" "${failed[@]}" >>"$work/flaky"
+    printf '%s\n' "${failed[@]/#/== FLAKY: $current_step: }" >>"$work/flaky"
 }
 
 tell_flaky() { # which tests failed beside others, and passed alone
