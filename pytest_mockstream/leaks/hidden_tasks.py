@@ -33,9 +33,8 @@ class HiddenTasks:
 
     def __init__(self, make: Callable[[Remember, Forget], NoteTask]) -> None:
         self._loops: set[weakref.ref[asyncio.AbstractEventLoop]] = set()
-        self._births: dict[
-            weakref.ref[Any], Any
-        ] = {}  # each birth by itself, which is equal to any reference to its task
+        # Each birth by itself: it is a reference to its task, and equal to any other one.
+        self._births: dict[weakref.ref[Any], Any] = {}
         self._note: NoteTask | None = make(self._remember, self._forget)
         self._undo: list[Callable[[], None]] = []
         for kind in loop_classes():

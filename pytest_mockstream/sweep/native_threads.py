@@ -65,10 +65,8 @@ def waits_for_another(call: str) -> bool:
 
 def _listed() -> set[str]:
     """Return the identifiers of the threads that ``threading`` knows; those that it noted before a fork are wrong."""
-    return {str(thread.native_id) for thread in threading.enumerate()} | {
-        str(os.getpid()),
-        str(threading.get_native_id()),
-    }
+    right = {os.getpid(), threading.get_native_id()}  # the main thread's, on Linux, and this one's
+    return set(map(str, right | {thread.native_id for thread in threading.enumerate()}))
 
 
 def _unlisted() -> int:
