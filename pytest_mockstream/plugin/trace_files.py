@@ -144,8 +144,8 @@ class TraceFolder:
             OSError: they cannot be written.
         """
         self._make()
-        name = name_of(nodeid, self.secrets)
-        path, beside = self.path / f"{name}.html", self.path / f"{name}.json"
+        path = self.path_of(nodeid)
+        beside = path.with_suffix(".json")
         for file in (beside, path):
             if os.path.exists(file) and not _is_ours(file):
                 msg = f"{file} is there, and is no trace"
