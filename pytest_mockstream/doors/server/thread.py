@@ -12,7 +12,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from pytest_mockstream._base.clock import monotonic
@@ -94,6 +94,8 @@ class LoopThread:
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
+        if self._overdue is not None:  # or the loop may end before a task that it has just made
+            wait((self._overdue,), self._patience)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(self._patience)
         if thread.is_alive():

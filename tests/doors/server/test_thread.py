@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 
@@ -76,6 +77,21 @@ def test_a_blocked_thread_is_waited_for_once(thread: LoopThread) -> None:
     assert thread._overdue is not None
     thread._overdue.result(LONG)  # now it has caught up
     assert thread.run(nothing()) == 1
+
+
+def test_what_nobody_waits_for_any_more_is_done_before_the_thread_ends(thread: LoopThread) -> None:
+    done = []
+
+    async def takes_turns() -> None:
+        for _ in range(10_000):
+            await asyncio.sleep(0)
+        done.append(True)
+
+    with Blocked(thread), pytest.raises(RuntimeError):
+        thread.run(takes_turns())
+    thread.stop()
+
+    assert done == [True]
 
 
 def test_a_blocked_thread_can_be_stopped_once_it_goes_on(thread: LoopThread) -> None:
